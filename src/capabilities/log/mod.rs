@@ -1,0 +1,5 @@
+//! To be written.
+
+/// What one call holds.
+#[derive(Default)]
+pub struct Held {}

@@ -1,0 +1,36 @@
+//! What a script can reach. One folder a capability; this is THE list.
+//!
+//! Three lifetimes, a struct each: what the process owns, what a tenant's
+//! script is granted, what one call holds.
+
+pub mod context;
+pub mod db;
+pub mod events;
+pub mod http;
+pub mod log;
+pub mod services;
+pub mod storage;
+pub mod tasks;
+pub mod utils;
+
+/// What the process owns.
+pub struct Process {
+    pub db: db::Process,
+    pub events: events::Process,
+    pub http: http::Process,
+    pub services: services::Process,
+    pub storage: storage::Process,
+}
+
+/// What a tenant's script is granted.
+#[derive(Debug, Clone, Default)]
+pub struct Grant {
+    pub http: http::Grant,
+}
+
+/// What one call holds.
+#[derive(Default)]
+pub struct Held {
+    pub db: db::Held,
+    pub log: log::Held,
+}

@@ -1,0 +1,4 @@
+//! To be written.
+
+/// What the process owns.
+pub struct Process {}

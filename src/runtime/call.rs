@@ -1,0 +1,157 @@
+//! What one call holds: its store's data, dropped with it.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::failure::{Failure, LimitHit};
+use super::limits::{Limit, Limits};
+use super::operations::{Operations, Ticket};
+use crate::capabilities;
+use crate::tenant::Identity;
+
+/// The data of a call's store. Every capability's host functions are
+/// implemented on it.
+pub struct Call {
+    pub identity: Arc<Identity>,
+    pub limits: Arc<Limits>,
+    /// What the process owns.
+    pub process: Arc<capabilities::Process>,
+    /// What the tenant's script was granted.
+    pub grant: Arc<capabilities::Grant>,
+    /// What the capabilities hold for this call.
+    pub held: capabilities::Held,
+    pub operations: Operations,
+    /// When waiting operations and loops are interrupted.
+    pub soft_deadline: Instant,
+    /// When the call is stopped for good.
+    pub hard_deadline: Instant,
+    /// The limits that host functions refused for, in the order of refusal.
+    pub hits: Vec<LimitHit>,
+    /// How often each limit was counted against.
+    counts: [u64; Limit::ALL.len()],
+    /// The linear memory, as far as it grew.
+    pub memory: MemoryMeter,
+}
+
+/// Bounds and measures a call's linear memory.
+#[derive(Debug, Default)]
+pub struct MemoryMeter {
+    /// In bytes.
+    pub peak: usize,
+    /// The size that was refused, if one was.
+    pub refused: Option<usize>,
+}
+
+impl Call {
+    pub fn new(
+        identity: Arc<Identity>,
+        limits: Arc<Limits>,
+        process: Arc<capabilities::Process>,
+        grant: Arc<capabilities::Grant>,
+    ) -> Call {
+        let now = Instant::now();
+        let soft_deadline = now + limits.duration(Limit::Timeout);
+        let hard_deadline = soft_deadline + limits.duration(Limit::Grace);
+        Call {
+            identity,
+            limits,
+            process,
+            grant,
+            held: capabilities::Held::default(),
+            operations: Operations::default(),
+            soft_deadline,
+            hard_deadline,
+            hits: Vec::new(),
+            counts: [0; Limit::ALL.len()],
+            memory: MemoryMeter::default(),
+        }
+    }
+
+    /// Begins a host operation that ends no later than the call's soft
+    /// deadline. Counts it; over a limit, the operation fails at once.
+    pub fn start<T: Send + 'static>(
+        &mut self,
+        future: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Ticket {
+        let refused = self.count(Limit::HostCalls, 1).and_then(|()| {
+            self.limits.check(Limit::ConcurrentOperations, self.operations.pending() as u64 + 1)
+        });
+        match refused {
+            Ok(()) => {
+                let timeout = self.limits.timeout;
+                self.operations.start(future, self.soft_deadline, move || {
+                    Failure::limit(Limit::Timeout, timeout, timeout)
+                })
+            }
+            Err(failure) => self.refuse::<T>(failure),
+        }
+    }
+
+    /// An operation that has already failed.
+    pub fn refuse<T: Send + 'static>(&mut self, failure: Failure) -> Ticket {
+        let deadline = self.hard_deadline;
+        let again = failure.clone();
+        self.operations.start::<T>(std::future::ready(Err(failure)), deadline, move || again)
+    }
+
+    /// Hands over an operation's result. A ticket that the host never gave is
+    /// the doing of a broken engine and ends the call.
+    pub fn take<T: 'static>(&mut self, ticket: Ticket) -> wasmtime::Result<Result<T, Failure>> {
+        let result = self
+            .operations
+            .take::<T>(ticket)
+            .ok_or_else(|| wasmtime::Error::msg("took an operation that is not there"))?;
+        if let Err(Failure { limit: Some(hit), .. }) = &result {
+            self.hit(hit.clone());
+        }
+        Ok(result)
+    }
+
+    /// Counts against a limit of the whole call.
+    pub fn count(&mut self, limit: Limit, by: u64) -> Result<(), Failure> {
+        let count = &mut self.counts[limit as usize];
+        *count = count.saturating_add(by);
+        let used = *count;
+        self.limits.check(limit, used)
+    }
+
+    /// What was counted against a limit so far.
+    pub fn counted(&self, limit: Limit) -> u64 {
+        self.counts[limit as usize]
+    }
+
+    /// Notes that a limit was hit, so that the outcome can name it.
+    pub fn hit(&mut self, hit: LimitHit) {
+        if !self.hits.iter().any(|known| known.name == hit.name) {
+            self.hits.push(hit);
+        }
+    }
+}
+
+impl wasmtime::ResourceLimiter for Call {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired as u64 > self.limits.memory {
+            self.memory.refused = Some(desired);
+            return Ok(false);
+        }
+        self.memory.peak = self.memory.peak.max(desired);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        _desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // The engine's tables have a fixed size.
+        Ok(true)
+    }
+}

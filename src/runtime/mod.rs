@@ -1,0 +1,8 @@
+//! The sandbox: one engine for all scripts, one instance for each call.
+
+pub mod bindings;
+pub mod call;
+pub mod failure;
+pub mod limits;
+pub mod operations;
+pub mod outcome;
