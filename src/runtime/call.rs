@@ -44,6 +44,23 @@ pub struct MemoryMeter {
     pub refused: Option<usize>,
 }
 
+impl MemoryMeter {
+    /// Whether the memory may grow to that size, in bytes.
+    pub fn grow(&mut self, desired: usize, limit: u64) -> bool {
+        if desired as u64 > limit {
+            self.refused = Some(desired);
+            return false;
+        }
+        self.peak = self.peak.max(desired);
+        true
+    }
+
+    /// The most that was asked for, in bytes.
+    pub fn wanted(&self) -> u64 {
+        self.refused.unwrap_or(0).max(self.peak) as u64
+    }
+}
+
 impl Call {
     pub fn new(
         identity: Arc<Identity>,
@@ -67,6 +84,12 @@ impl Call {
             counts: [0; Limit::ALL.len()],
             memory: MemoryMeter::default(),
         }
+    }
+
+    /// Starts the call's time anew, as when it has waited for a sandbox.
+    pub fn restart_clock(&mut self) {
+        self.soft_deadline = Instant::now() + self.limits.duration(Limit::Timeout);
+        self.hard_deadline = self.soft_deadline + self.limits.duration(Limit::Grace);
     }
 
     /// Begins a host operation that ends no later than the call's soft
@@ -137,12 +160,7 @@ impl wasmtime::ResourceLimiter for Call {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if desired as u64 > self.limits.memory {
-            self.memory.refused = Some(desired);
-            return Ok(false);
-        }
-        self.memory.peak = self.memory.peak.max(desired);
-        Ok(true)
+        Ok(self.memory.grow(desired, self.limits.memory))
     }
 
     fn table_growing(

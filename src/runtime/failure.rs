@@ -33,12 +33,7 @@ impl Failure {
         Failure {
             name: name.to_owned(),
             message: limit.message(value, used),
-            limit: Some(LimitHit {
-                name: limit.name().to_owned(),
-                value,
-                used,
-                setting: limit.setting(),
-            }),
+            limit: Some(limit.hit(value, used)),
         }
     }
 }

@@ -135,6 +135,11 @@ impl Limit {
         format!("limits.{}", self.name())
     }
 
+    /// That this limit was hit.
+    pub fn hit(self, value: u64, used: u64) -> super::failure::LimitHit {
+        super::failure::LimitHit { name: self.name().to_owned(), value, used, setting: self.setting() }
+    }
+
     /// As a person says it: `30s`, `128MiB`, `50`.
     pub fn show(self, value: u64) -> String {
         match self.unit() {

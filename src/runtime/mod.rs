@@ -2,7 +2,10 @@
 
 pub mod bindings;
 pub mod call;
+pub mod engine;
 pub mod failure;
 pub mod limits;
 pub mod operations;
 pub mod outcome;
+pub mod sandbox;
+pub mod stack;

@@ -1,0 +1,148 @@
+//! The changes that QuickJS needs to run untrusted code on WebAssembly.
+//!
+//! They are made on the copy that rquickjs-sys compiles: the guest's build is
+//! given this program as its C compiler, which edits `quickjs.c` and passes
+//! everything on to clang. An edit that no longer fits fails the build, so an
+//! upgrade can't lose one silently.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// Set for the guest's build: the compiler to pass on to.
+pub const COMPILER: &str = "AIRLOCK_GUEST_COMPILER";
+/// Its value where the compiler is named by CC.
+pub const COMPILER_IN_CC: &str = "CC";
+
+struct Edit {
+    why: &'static str,
+    find: &'static str,
+    replace: &'static str,
+    times: usize,
+}
+
+const EDITS: &[Edit] = &[
+    Edit {
+        why: "QuickJS does not check its stack on WASI, so recursion would trap instead of throwing",
+        find: "#ifdef __wasi__\n    rt->stack_size = 0;\n#endif\n",
+        replace: "",
+        times: 1,
+    },
+    Edit {
+        why: "the same, where the limit is computed",
+        find: "#if defined(__wasi__)\n    rt->stack_limit = 0; /* no limit */\n#else",
+        replace: "#if 0\n#else",
+        times: 1,
+    },
+    Edit {
+        why: "the deadline's error must be one that scripts can catch",
+        find: "    JS_ThrowInternalError(ctx, \"interrupted\");\n    JS_SetUncatchableError(ctx, ctx->rt->current_exception);\n",
+        replace: "    extern void airlock_throw_interrupted(JSContext *);\n    airlock_throw_interrupted(ctx);\n",
+        times: 1,
+    },
+    Edit {
+        why: "running out of memory may throw null; the engine must know what it was",
+        find: "    JSRuntime *rt = ctx->rt;\n    if (!rt->in_out_of_memory) {",
+        replace: "    extern void airlock_out_of_memory(void);\n    JSRuntime *rt = ctx->rt;\n    airlock_out_of_memory();\n    if (!rt->in_out_of_memory) {",
+        times: 1,
+    },
+    // From here on: QuickJS notes positions at calls and throws only. Errors of
+    // a property of undefined or an unknown name would show the function's
+    // first line.
+    Edit {
+        why: "a statement's position",
+        find: "    switch(tok = s->token.val) {\n    case '{':\n        if (js_parse_block(s))",
+        replace: "    if (s->token.val != '{' && s->token.val != ';')\n        emit_source_loc(s);\n    switch(tok = s->token.val) {\n    case '{':\n        if (js_parse_block(s))",
+        times: 1,
+    },
+    Edit {
+        why: "an identifier's position, kept before the next token is read",
+        find: "    case TOK_IDENT:\n        {\n            JSAtom name;\n            if (s->token.u.ident.is_reserved) {\n                return js_parse_error_reserved_identifier(s);",
+        replace: "    case TOK_IDENT:\n        {\n            JSAtom name;\n            int name_line = s->token.line_num, name_col = s->token.col_num;\n            if (s->token.u.ident.is_reserved) {\n                return js_parse_error_reserved_identifier(s);",
+        times: 1,
+    },
+    Edit {
+        why: "the same, where it is used",
+        find: "            do_get_var:\n                emit_op(s, OP_scope_get_var);",
+        replace: "            do_get_var:\n                emit_source_loc_at(s, name_line, name_col);\n                emit_op(s, OP_scope_get_var);",
+        times: 1,
+    },
+    Edit {
+        why: "the position of what is called: the last name before the parenthesis",
+        find: "    optional_chaining_label = -1;\n    for(;;) {\n        JSFunctionDef *fd = s->cur_func;\n        bool has_optional_chain = false;\n",
+        replace: "    optional_chaining_label = -1;\n    for(;;) {\n        JSFunctionDef *fd = s->cur_func;\n        bool has_optional_chain = false;\n        int access_line, access_col;\n",
+        times: 1,
+    },
+    Edit {
+        why: "a call's position is its callee's, not its first argument's",
+        find: "            parse_func_call2:\n                emit_source_loc(s);\n",
+        replace: "            parse_func_call2:\n                emit_source_loc_at(s, callee_line, callee_col);\n",
+        times: 1,
+    },
+    Edit {
+        why: "and it must stand again behind the arguments, which note their own",
+        find: "            emit_func_call:\n                switch(opcode) {\n",
+        replace: "            emit_func_call:\n                emit_source_loc_at(s, callee_line, callee_col);\n                switch(opcode) {\n",
+        times: 1,
+    },
+    Edit {
+        why: "the same for a call with a spread argument",
+        find: "                /* apply function call */\n                switch(opcode) {\n",
+        replace: "                /* apply function call */\n                emit_source_loc_at(s, callee_line, callee_col);\n                switch(opcode) {\n",
+        times: 1,
+    },
+    Edit {
+        why: "a property's position",
+        find: "                    emit_op(s, OP_get_field);\n                    emit_atom(s, s->token.u.ident.atom);\n                }\n            }\n            if (next_token(s))",
+        replace: "                    callee_line = s->token.line_num;\n                    callee_col = s->token.col_num;\n                    emit_source_loc(s);\n                    emit_op(s, OP_get_field);\n                    emit_atom(s, s->token.u.ident.atom);\n                }\n            }\n            if (next_token(s))",
+        times: 1,
+    },
+    Edit {
+        why: "an element's position, kept before its index is read",
+        find: "        parse_array_access:\n            prev_op = get_prev_opcode(fd);\n",
+        replace: "        parse_array_access:\n            access_line = s->token.line_num;\n            access_col = s->token.col_num;\n            prev_op = get_prev_opcode(fd);\n",
+        times: 1,
+    },
+    Edit {
+        why: "the same, where it is used",
+        find: "                emit_op(s, OP_get_super_value);\n            } else {\n                emit_op(s, OP_get_array_el);\n            }\n        } else {\n            break;\n",
+        replace: "                emit_op(s, OP_get_super_value);\n            } else {\n                callee_line = access_line;\n                callee_col = access_col;\n                emit_source_loc_at(s, access_line, access_col);\n                emit_op(s, OP_get_array_el);\n            }\n        } else {\n            break;\n",
+        times: 1,
+    },
+    Edit {
+        why: "where a callee begins",
+        find: "static __exception int js_parse_postfix_expr(JSParseState *s, int parse_flags)\n{\n",
+        replace: "static __exception int js_parse_postfix_expr(JSParseState *s, int parse_flags)\n{\n    int callee_line = s->token.line_num, callee_col = s->token.col_num;\n",
+        times: 1,
+    },
+];
+
+/// Runs the compiler on the arguments of this process, with `quickjs.c` edited.
+pub fn compile(compiler: &OsStr) -> Result<()> {
+    let compiler = if compiler == COMPILER_IN_CC { std::env::var_os("CC").context("CC is not set")? } else { compiler.to_owned() };
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    for argument in &mut arguments {
+        let path = Path::new(argument.as_os_str());
+        if path.file_name() == Some(OsStr::new("quickjs.c")) {
+            let edited = path.with_file_name("quickjs-airlock.c");
+            std::fs::write(&edited, edit(&std::fs::read_to_string(path)?)?)?;
+            *argument = edited.into_os_string();
+        }
+    }
+    let status = Command::new(&compiler).args(&arguments).status().with_context(|| format!("running {}", compiler.display()))?;
+    std::process::exit(status.code().unwrap_or(1))
+}
+
+fn edit(source: &str) -> Result<String> {
+    let mut source = source.to_owned();
+    for edit in EDITS {
+        let found = source.matches(edit.find).count();
+        if found != edit.times {
+            bail!("quickjs.c has changed: this stands {found} times in it instead of {} ({}):\n{}", edit.times, edit.why, edit.find);
+        }
+        source = source.replace(edit.find, edit.replace);
+    }
+    Ok(source)
+}

@@ -1,0 +1,54 @@
+(function (native, shared) {
+  const { stringify } = JSON;
+  const { keys } = Object;
+  const { isArray } = Array;
+  const REFUSED = {
+    bigint: ["a BigInt", "convert it with String() or Number()"],
+    function: ["a function", "call it or leave it out"],
+    symbol: ["a symbol", "leave it out"],
+    cycle: ["a cycle, an object that contains itself", "leave it out"],
+  };
+
+  function refuse(key, value) {
+    switch (typeof value) {
+      case "bigint":
+      case "function":
+      case "symbol":
+        throw REFUSED;
+    }
+    return value;
+  }
+
+  // Finds what stringify refused. Only errors pay for it.
+  function locate(value, path, key, parents) {
+    if (value !== null && (typeof value === "object" || typeof value === "bigint") && typeof value.toJSON === "function") {
+      value = value.toJSON(key);
+    }
+    if (REFUSED[typeof value]) return [path, REFUSED[typeof value]];
+    if (value === null || typeof value !== "object") return null;
+    if (parents.includes(value)) return [path, REFUSED.cycle];
+    parents.push(value);
+    for (const name of keys(value)) {
+      const step = isArray(value) ? `[${name}]` : /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(name) ? `.${name}` : `[${stringify(name)}]`;
+      const found = locate(value[name], path + step, name, parents);
+      if (found) return found;
+    }
+    parents.pop();
+    return null;
+  }
+
+  // `what` and `root` name the value in an error, as in «the returned value»
+  // and «result».
+  shared.toJson = function (value, what, root) {
+    try {
+      const text = stringify(value, refuse);
+      return text === undefined ? "null" : text;
+    } catch (error) {
+      if (error !== REFUSED && !(error instanceof TypeError)) throw error;
+      const found = locate(value, root, "", []);
+      if (!found) throw error;
+      const [path, [kind, advice]] = found;
+      throw new TypeError(`${what} can't be expressed as JSON: ${path} is ${kind}; ${advice}`);
+    }
+  };
+});

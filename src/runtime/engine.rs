@@ -1,0 +1,236 @@
+//! The one engine that all scripts run in, and the machine code it shares.
+
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sha2::Digest;
+use tokio::sync::Semaphore;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, Module, PoolingAllocationConfig};
+
+use super::bindings::Script;
+use super::call::Call;
+
+/// The engine module, as built from `guest/`.
+pub const ENGINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/engine.wasm"));
+/// The memory before any script.
+pub const BASE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/base.wasm"));
+/// The component's sections before its modules, the two modules as imports, and
+/// the sections after them (see guest/build/component.rs).
+pub const HEAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/head.bin"));
+const IMPORTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/imports.bin"));
+pub const TAIL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tail.bin"));
+include!(concat!(env!("OUT_DIR"), "/engine.rs"));
+
+/// How often the clock that interrupts scripts ticks. A busy script shares its
+/// core, and a deadline is kept, to this precision.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// The stack of Wasm frames. QuickJS's own check (guest/src/load.rs) must come
+/// first for every shape of recursion, JSON included.
+const WASM_STACK: usize = 8 << 20;
+/// What host functions may use of the same stack beyond Wasm's frames: without
+/// room, deep host code would end the process.
+const HOST_STACK: usize = 2 << 20;
+
+/// The part of a used memory that is wiped in place rather than given back to
+/// the system: page faults cost more than wiping (100 µs a call against 25).
+const KEEP_RESIDENT: usize = 1 << 20;
+const KEEP_RESIDENT_TABLE: usize = 64 << 10;
+const KEEP_RESIDENT_STACK: usize = 64 << 10;
+
+/// Sandboxes beyond those for calls, in which scripts are compiled.
+const COMPILERS: u32 = 4;
+
+pub struct Options {
+    /// Calls that may run at once (`SCRIPT_VM_POOL_SIZE`).
+    pub sandboxes: u32,
+    /// How long a call waits for a sandbox (`SCRIPT_VM_TIMEOUT_SECONDS`).
+    pub wait: Duration,
+    /// The largest linear memory that any call may be granted, in bytes.
+    pub max_memory: u64,
+    /// Where machine code is kept. Nobody but this user may write there: what is
+    /// read from it is executed. None compiles anew in every process.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { sandboxes: 64, wait: Duration::from_secs(30), max_memory: 1 << 30, cache: None }
+    }
+}
+
+/// Shared by all calls of the process.
+pub struct Engine {
+    pub(crate) wasmtime: wasmtime::Engine,
+    pub(crate) module: Module,
+    component: Component,
+    linker: Linker<Call>,
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) wait: Duration,
+    pub(crate) compilers: Semaphore,
+    cache: Option<Cache>,
+}
+
+impl Engine {
+    pub fn new(options: Options) -> Result<Arc<Engine>> {
+        let wasmtime = wasmtime::Engine::new(&config(&options)).context("starting the WebAssembly engine")?;
+        let cache = options.cache.map(|folder| Cache::open(folder, &wasmtime)).transpose()?;
+        let module = cached(&cache, ENGINE, || Module::new(&wasmtime, ENGINE), |path| {
+            // SAFETY: the cache holds only what this program wrote (see Cache).
+            unsafe { Module::deserialize_file(&wasmtime, path) }
+        }, Module::serialize)?;
+        let sections = [HEAD, IMPORTS, TAIL].concat();
+        let component = cached(&cache, &sections, || Component::new(&wasmtime, &sections), |path| {
+            // SAFETY: as above.
+            unsafe { Component::deserialize_file(&wasmtime, path) }
+        }, Component::serialize)?;
+
+        let mut linker = Linker::new(&wasmtime);
+        linker.root().module("engine", &module)?;
+        Script::add_to_linker::<_, HasSelf<Call>>(&mut linker, |call| call)?;
+
+        let ticking = wasmtime.weak();
+        std::thread::Builder::new().name("airlock-clock".into()).spawn(move || {
+            while let Some(engine) = ticking.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(TICK);
+            }
+        })?;
+        Ok(Arc::new(Engine {
+            wasmtime,
+            module,
+            component,
+            linker,
+            slots: Arc::new(Semaphore::new(options.sandboxes as usize)),
+            wait: options.wait,
+            compilers: Semaphore::new(COMPILERS as usize),
+            cache,
+        }))
+    }
+
+    /// Machine code for a snapshot module, out of the cache where it is there.
+    pub(crate) fn snapshot(&self, snapshot: &[u8]) -> Result<Module> {
+        cached(&self.cache, snapshot, || Module::new(&self.wasmtime, snapshot), |path| {
+            // SAFETY: the cache holds only what this program wrote (see Cache).
+            unsafe { Module::deserialize_file(&self.wasmtime, path) }
+        }, Module::serialize)
+    }
+
+    /// A script's instances, but for their creation.
+    pub(crate) fn link(&self, snapshot: &Module) -> Result<super::bindings::ScriptPre<Call>> {
+        let mut linker = self.linker.clone();
+        linker.root().module("snapshot", snapshot)?;
+        Ok(super::bindings::ScriptPre::new(linker.instantiate_pre(&self.component)?)?)
+    }
+}
+
+fn config(options: &Options) -> Config {
+    let sandboxes = options.sandboxes + COMPILERS;
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(sandboxes)
+        .total_core_instances(sandboxes * 2)
+        .total_memories(sandboxes)
+        .total_tables(sandboxes * 2)
+        .total_stacks(sandboxes)
+        .max_core_instances_per_component(2)
+        .max_memories_per_component(1)
+        .max_tables_per_component(2)
+        .max_tables_per_module(2)
+        .max_memory_size(usize::try_from(options.max_memory).unwrap_or(usize::MAX))
+        .max_unused_warm_slots(sandboxes)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT_TABLE)
+        .async_stack_keep_resident(KEEP_RESIDENT_STACK)
+        // Linux 6.7 and later; elsewhere dirty pages are found the slow way.
+        .pagemap_scan(Enabled::Auto);
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .epoch_interruption(true)
+        .consume_fuel(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(WASM_STACK + HOST_STACK)
+        .concurrency_support(false)
+        .wasm_backtrace(false);
+    config
+}
+
+/// Machine code on disk, by what it was made from.
+///
+/// wasmtime executes what it deserialises, so the folder must be this user's
+/// alone; `open` makes it so, or refuses it.
+struct Cache {
+    folder: PathBuf,
+    /// Names the wasmtime and the processor that the code is for.
+    compatibility: u64,
+}
+
+impl Cache {
+    fn open(folder: PathBuf, engine: &wasmtime::Engine) -> Result<Cache> {
+        use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("creating the cache folder {}", folder.display()))?;
+        let metadata = std::fs::metadata(&folder).with_context(|| format!("reading the cache folder {}", folder.display()))?;
+        let home = std::fs::metadata("/proc/self").map(|process| process.uid());
+        anyhow::ensure!(
+            metadata.mode() & 0o022 == 0 && home.is_ok_and(|uid| uid == metadata.uid()),
+            "the cache folder {} can be written by other users, and what stands in it is executed; \
+             make it yours alone (chmod 700) or name another folder",
+            folder.display()
+        );
+        let mut hasher = std::collections::hash_map::DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Cache { folder, compatibility: hasher.finish() })
+    }
+
+    fn path(&self, source: &[u8]) -> PathBuf {
+        let digest = sha2::Sha256::digest(source);
+        let mut name = format!("{:016x}-", self.compatibility);
+        for byte in digest {
+            name.push_str(&format!("{byte:02x}"));
+        }
+        self.folder.join(name)
+    }
+}
+
+/// Reads machine code from the cache, or makes and keeps it. A cache that can't
+/// be written costs time, not the call.
+fn cached<T>(
+    cache: &Option<Cache>,
+    source: &[u8],
+    compile: impl FnOnce() -> wasmtime::Result<T>,
+    read: impl Fn(&Path) -> wasmtime::Result<T>,
+    serialize: impl FnOnce(&T) -> wasmtime::Result<Vec<u8>>,
+) -> Result<T> {
+    let Some(cache) = cache else { return Ok(compile()?) };
+    let path = cache.path(source);
+    if path.exists() {
+        match read(&path) {
+            Ok(code) => return Ok(code),
+            Err(reason) => tracing::warn!(path = %path.display(), %reason, "a cached file is of no use and is made anew"),
+        }
+    }
+    let code = compile()?;
+    let write = || -> std::io::Result<()> {
+        let bytes = serialize(&code).map_err(std::io::Error::other)?;
+        let unfinished = cache.folder.join(format!("unfinished-{}", uuid::Uuid::new_v4()));
+        std::fs::write(&unfinished, bytes)?;
+        std::fs::rename(&unfinished, &path)
+    };
+    match write() {
+        // The file is mapped, where what was just compiled is held in memory twice.
+        Ok(()) => Ok(read(&path).unwrap_or(code)),
+        Err(reason) => {
+            tracing::warn!(path = %path.display(), %reason, "the cache can't be written");
+            Ok(code)
+        }
+    }
+}

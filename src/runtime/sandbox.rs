@@ -1,0 +1,241 @@
+//! One call: a sandbox is made, used and dropped.
+
+use std::sync::Arc;
+use std::time::Instant as Stopwatch;
+
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+use wasmtime::{Module, Store, Trap, UpdateDeadline};
+
+use super::bindings::ScriptPre;
+use super::bindings::airlock::script::types::{Call as Request, Cause, ScriptError as Raised};
+use super::call::Call;
+use super::engine::Engine;
+use super::failure::LimitHit;
+use super::limits::Limit;
+use super::outcome::{Outcome, ScriptError, Status};
+use super::stack;
+use crate::compile::artifact::{self, Description, NotAnArtifact};
+
+/// A script that is ready to be called.
+#[derive(Clone)]
+pub struct Program {
+    pre: ScriptPre<Call>,
+    description: Arc<Description>,
+}
+
+/// The trap at the end of the grace period.
+#[derive(Debug, thiserror::Error)]
+#[error("the deadline has passed")]
+pub struct HardDeadline;
+
+/// No sandbox was free in time.
+#[derive(Debug, thiserror::Error)]
+#[error("no sandbox was free within {}; the setting sandboxes.count has more of them", humantime::format_duration(.0))]
+pub struct Busy(pub std::time::Duration);
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    NotAnArtifact(#[from] NotAnArtifact),
+    #[error("{0:#}")]
+    Host(#[from] anyhow::Error),
+}
+
+impl Program {
+    /// Loads an artifact's bytes.
+    pub fn load(engine: &Engine, artifact: &[u8]) -> Result<Program, LoadError> {
+        let (snapshot, description) = artifact::disassemble(artifact)?;
+        Ok(Program::from_snapshot(engine, &snapshot, description)?)
+    }
+
+    /// Loads what this host has compiled itself.
+    pub fn from_snapshot(engine: &Engine, snapshot: &[u8], description: Description) -> anyhow::Result<Program> {
+        Program::link(engine, &engine.snapshot(snapshot)?, description)
+    }
+
+    fn link(engine: &Engine, snapshot: &Module, description: Description) -> anyhow::Result<Program> {
+        Ok(Program { pre: engine.link(snapshot)?, description: Arc::new(description) })
+    }
+
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+}
+
+/// Runs one entry with a JSON argument in a sandbox of its own.
+pub async fn run(engine: &Engine, program: &Program, call: Call, entry: Option<&str>, input: Option<String>) -> Result<Outcome, Busy> {
+    let slot = tokio::time::timeout(engine.wait, engine.slots.acquire()).await;
+    let _slot = slot.ok().and_then(Result::ok).ok_or(Busy(engine.wait))?;
+    // Waiting for a sandbox does not count against the script.
+    let mut call = call;
+    call.restart_clock();
+    Ok(Sandbox::new(engine, call).run(program, entry, input).await)
+}
+
+/// A store that has not run yet.
+struct Sandbox {
+    store: Store<Call>,
+    started: Stopwatch,
+    fuel: u64,
+}
+
+impl Sandbox {
+    fn new(engine: &Engine, call: Call) -> Sandbox {
+        let limits = call.limits.clone();
+        let hard = call.hard_deadline;
+        let mut store = Store::new(&engine.wasmtime, call);
+        store.limiter(|call| call);
+        let fuel = if limits.fuel == 0 { u64::MAX } else { limits.fuel };
+        // Fuel is configured, so it can be set.
+        let _ = store.set_fuel(fuel);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            if Instant::now() >= hard { Err(HardDeadline.into()) } else { Ok(UpdateDeadline::Yield(1)) }
+        });
+        Sandbox { store, started: Stopwatch::now(), fuel }
+    }
+
+    async fn run(mut self, program: &Program, entry: Option<&str>, input: Option<String>) -> Outcome {
+        let limits = self.store.data().limits.clone();
+        let result = match limits.check(Limit::InputBytes, input.as_ref().map_or(0, |input| input.len() as u64)) {
+            Err(failure) => {
+                if let Some(hit) = failure.limit.clone() {
+                    self.store.data_mut().hit(hit);
+                }
+                Err(raised(failure.name, failure.message, failure.limit))
+            }
+            Ok(()) => {
+                let request = Request { entry: entry.map(str::to_owned), input, memory: limits.memory, output: limits.output_bytes };
+                match self.invoke(program, &request).await {
+                    Ok(Ok(text)) => RawValue::from_string(text).map_err(|_| internal("the engine's answer is not JSON")),
+                    Ok(Err(error)) => Err(self.explain(program, entry, error)),
+                    Err(trap) => Err(self.trapped(trap)),
+                }
+            }
+        };
+        self.finish(result)
+    }
+
+    async fn invoke(&mut self, program: &Program, request: &Request) -> wasmtime::Result<Result<String, Raised>> {
+        let script = program.pre.instantiate_async(&mut self.store).await?;
+        script.call_invoke(&mut self.store, request).await
+    }
+
+    /// An error that the engine reported.
+    fn explain(&self, program: &Program, entry: Option<&str>, error: Raised) -> ScriptError {
+        let call = self.store.data();
+        let limits = &call.limits;
+        let limited = |limit: Limit, used: u64| {
+            let value = limits.get(limit);
+            raised("LimitError".into(), limit.message(value, used), Some(limit.hit(value, used)))
+        };
+        match error.cause {
+            Cause::Thrown | Cause::Output => {
+                let mut described = stack::script_error(error.name, error.message, &error.stack);
+                // Only a limit that the host itself refused for counts as one.
+                described.limit = error.limit.and_then(|name| call.hits.iter().find(|hit| hit.name == name).cloned()).map(Into::into);
+                described
+            }
+            Cause::Timeout => {
+                let value = limits.timeout;
+                ScriptError {
+                    name: error.name,
+                    message: error.message,
+                    limit: Some(Limit::Timeout.hit(value, value).into()),
+                    ..ScriptError::default()
+                }
+            }
+            Cause::Memory => {
+                let mut described = limited(Limit::Memory, call.memory.wanted().max(error.used));
+                let place = stack::script_error(String::new(), String::new(), &error.stack);
+                (described.stack, described.line, described.column) = (place.stack, place.line, place.column);
+                described
+            }
+            Cause::OutputSize => limited(Limit::OutputBytes, error.used),
+            Cause::Input => ScriptError {
+                name: "SyntaxError".into(),
+                message: format!("the input is not JSON: {}", error.message),
+                ..ScriptError::default()
+            },
+            Cause::Entry => no_entry(program.description(), entry),
+            Cause::Unsettled => ScriptError {
+                name: "Error".into(),
+                message: format!(
+                    "the promise that {} returned can never settle: nothing is under way that could settle it; \
+                     look for a `new Promise` whose resolve is never called",
+                    error.message
+                ),
+                ..ScriptError::default()
+            },
+        }
+    }
+
+    /// The sandbox was stopped from outside.
+    fn trapped(&self, trap: wasmtime::Error) -> ScriptError {
+        let call = self.store.data();
+        let limits = &call.limits;
+        let limited = |name: &str, limit: Limit, used: u64| {
+            let value = limits.get(limit);
+            raised(name.into(), limit.message(value, used), Some(limit.hit(value, used)))
+        };
+        if trap.is::<HardDeadline>() {
+            return limited("TimeoutError", Limit::Timeout, limits.timeout + limits.grace);
+        }
+        match trap.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => return limited("LimitError", Limit::Fuel, limits.fuel),
+            Some(Trap::StackOverflow) => return stack::overflow(),
+            _ => {}
+        }
+        if call.memory.refused.is_some() {
+            return limited("LimitError", Limit::Memory, call.memory.wanted());
+        }
+        tracing::error!(execution_id = %call.identity.execution.id, reason = format!("{trap:#}"), "a sandbox stopped unexpectedly");
+        internal("the sandbox stopped unexpectedly; the host's log has the reason")
+    }
+
+    fn finish(self, result: Result<Box<RawValue>, ScriptError>) -> Outcome {
+        let fuel = self.fuel - self.store.get_fuel().unwrap_or(self.fuel);
+        let duration = self.started.elapsed();
+        let call = self.store.into_data();
+        let memory_bytes = call.memory.peak as u64;
+        let host_calls = call.counted(Limit::HostCalls);
+        let logs = call.held.log.into_lines();
+        let (status, result, error) = match result {
+            Ok(result) => (Status::Completed, Some(result), None),
+            Err(error) => {
+                let status = match &error.limit {
+                    None => Status::Failed,
+                    Some(limit) if limit.name == Limit::Timeout.name() => Status::Timeout,
+                    Some(_) => Status::Limit,
+                };
+                (status, None, Some(error))
+            }
+        };
+        Outcome { status, result, error, logs, fuel, duration, memory_bytes, host_calls }
+    }
+}
+
+fn raised(name: String, message: String, limit: Option<LimitHit>) -> ScriptError {
+    ScriptError { name, message, limit: limit.map(Into::into), ..ScriptError::default() }
+}
+
+fn internal(message: &str) -> ScriptError {
+    ScriptError { name: "InternalError".into(), message: message.into(), ..ScriptError::default() }
+}
+
+/// The entry that was asked for does not exist; says which do.
+pub fn no_entry(description: &Description, wanted: Option<&str>) -> ScriptError {
+    let entries = description.entries.join(", ");
+    let message = match wanted {
+        Some(wanted) => {
+            let near = description.entries.iter().filter(|entry| strsim::jaro_winkler(entry, wanted) > 0.8).max_by(|a, b| {
+                strsim::jaro_winkler(a, wanted).total_cmp(&strsim::jaro_winkler(b, wanted))
+            });
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            format!("{} has no entry {wanted}; it has {entries}{hint}", description.file)
+        }
+        None => format!("{} has several functions and none is called main: say which one to run of {entries}", description.file),
+    };
+    ScriptError { name: "NoSuchEntry".into(), message, ..ScriptError::default() }
+}
