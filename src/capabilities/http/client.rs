@@ -226,14 +226,18 @@ impl Process {
                 let limit = limits.http_calls;
                 return Err(Failure::limit(Limit::HttpCalls, limit, limit.saturating_add(1)));
             }
-            let next = self.redirected(&prepared.url, &location, grant).map_err(|refusal| match refusal {
-                Refusal::Malformed(reason) => {
-                    http_error(format!("the redirect of {host} cannot be followed: {reason}"))
-                }
-                Refusal::Denied(failure) => {
-                    Failure { message: format!("{host} redirects: {}", failure.message), ..failure }
-                }
-            })?;
+            let next =
+                self.redirected(&prepared.url, &location, grant).map_err(
+                    |refusal| match refusal {
+                        Refusal::Malformed(reason) => http_error(format!(
+                            "the redirect of {host} cannot be followed: {reason}"
+                        )),
+                        Refusal::Denied(failure) => Failure {
+                            message: format!("{host} redirects: {}", failure.message),
+                            ..failure
+                        },
+                    },
+                )?;
             rewrite(&mut prepared, response.status(), next);
             *redirects += 1;
         }
@@ -251,7 +255,12 @@ impl Process {
         request.send().await
     }
 
-    pub(super) fn redirected(&self, from: &Url, location: &str, grant: &Grant) -> Result<Url, Refusal> {
+    pub(super) fn redirected(
+        &self,
+        from: &Url,
+        location: &str,
+        grant: &Grant,
+    ) -> Result<Url, Refusal> {
         if location.len() > MAX_URL_BYTES {
             return Err(Refusal::Malformed("its URL is too long".to_owned()));
         }
@@ -347,7 +356,9 @@ fn headers(given: Vec<Header>) -> Result<HeaderMap, Failure> {
             )));
         }
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
-            Failure::argument(format!("the value of the header `{shown}` has a control character in it"))
+            Failure::argument(format!(
+                "the value of the header `{shown}` has a control character in it"
+            ))
         })?;
         headers.append(known, value);
     }

@@ -97,8 +97,9 @@ impl Grant {
 }
 
 /// Finds the addresses of a name.
-type Lookup =
-    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> + Send + Sync>;
+type Lookup = Arc<
+    dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> + Send + Sync,
+>;
 
 /// What the process owns: the connections, and the rules on addresses.
 pub struct Process {
