@@ -1,1 +1,306 @@
-//! To be written.
+//! What the operator set: `airlock.toml`, and the environment over it.
+//!
+//! Everything is checked here, once, with the place in the file: what other
+//! rooms get is sound. Nothing else in the host reads the environment.
+
+mod environment;
+mod error;
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+pub use error::SettingsError;
+
+use crate::runtime::limits::{Limit, Limits};
+use crate::server::route::Route;
+use crate::tenant::{Tenant, User};
+
+/// All settings, checked. `Default` is what holds without a file.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether scripts run at all. False: every call is refused.
+    pub scripts_enabled: bool,
+    /// The folder of the databases.
+    pub data: PathBuf,
+    pub server: ServerSettings,
+    /// For every call that its script does not say otherwise.
+    pub limits: Limits,
+    pub sandboxes: SandboxSettings,
+    pub http: HttpSettings,
+    pub smtp: Option<SmtpSettings>,
+    /// Unique by id, case aside: an id names a file.
+    pub tenants: Vec<TenantSettings>,
+    /// Each in a tenant that exists, with a token that no other user has.
+    pub users: Vec<UserSettings>,
+    /// By the name that scripts use.
+    pub services: BTreeMap<String, ServiceSettings>,
+    /// Unique by name. No two routes of one tenant collide.
+    pub scripts: Vec<Arc<ScriptSettings>>,
+}
+
+/// `[server]`: the listener.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Bytes of one request's body.
+    pub max_body: u64,
+    /// How long a client may take over a request's headers, and how long a
+    /// connection may stay silent with no request under way.
+    pub header_timeout: Duration,
+    /// How long a client may take over a request's body.
+    pub body_timeout: Duration,
+    /// Open connections; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// Requests under way, of all connections; further ones are refused.
+    pub max_requests: usize,
+    /// Beyond the longest script timeout, how long requests under way may take
+    /// to end after the host was told to stop.
+    pub shutdown_grace: Duration,
+}
+
+/// `[sandboxes]`: how many calls run at once.
+#[derive(Debug, Clone)]
+pub struct SandboxSettings {
+    /// Sandboxes in the pool.
+    pub count: u32,
+    /// How long a call may wait for one.
+    pub wait: Duration,
+}
+
+/// `[http]`: what scripts may reach outside, beyond each script's own list.
+#[derive(Debug, Clone, Default)]
+pub struct HttpSettings {
+    /// Networks that are not public and may be reached all the same.
+    pub private_networks: Vec<IpNet>,
+    pub user_agent: Option<String>,
+}
+
+/// `[smtp]`: the server that takes mails.
+#[derive(Clone)]
+pub struct SmtpSettings {
+    /// `smtp://` or `smtps://`; may hold a password.
+    pub url: String,
+    /// The sender of mails that name none.
+    pub from: Option<String>,
+}
+
+impl fmt::Debug for SmtpSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SmtpSettings").field("url", &"…").field("from", &self.from).finish()
+    }
+}
+
+/// One of `[[tenants]]`.
+#[derive(Debug, Clone)]
+pub struct TenantSettings {
+    /// The id is 1 to 64 letters, digits, `-`, `_` and `.`, and begins with a
+    /// letter or digit: it is safe as a file's name.
+    pub tenant: Tenant,
+    /// SQL of the operator's, applied once when the tenant's database is new.
+    pub schema: Option<PathBuf>,
+    /// The same, after the schema.
+    pub seed: Option<PathBuf>,
+}
+
+/// One of `[[users]]`.
+#[derive(Debug, Clone)]
+pub struct UserSettings {
+    /// The tenant's id.
+    pub tenant: String,
+    pub user: User,
+    pub token: TokenDigest,
+}
+
+/// The SHA-256 of a bearer token; the token itself is not kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenDigest(pub [u8; 32]);
+
+impl TokenDigest {
+    pub fn of(token: &[u8]) -> TokenDigest {
+        TokenDigest(Sha256::digest(token).into())
+    }
+}
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("TokenDigest(…)")
+    }
+}
+
+/// One of `[services.*]`: what a named service is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceSettings {
+    pub kind: ServiceKind,
+    /// The table behind it; the service's own name where none is given.
+    pub table: Option<String>,
+    /// The column that `get`, `update` and `delete` go by.
+    pub key: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceKind {
+    /// list, get, create, update and delete over a table of the tenant's.
+    #[default]
+    Table,
+    /// sendEmail.
+    Notifications,
+}
+
+/// One of `[[scripts]]`.
+#[derive(Debug, Clone)]
+pub struct ScriptSettings {
+    /// Unique. Serves as the id too.
+    pub name: String,
+    /// The source, or a compiled component.
+    pub file: PathBuf,
+    /// `file` as the settings spell it: what logs and stacks show.
+    pub shown_file: String,
+    pub kind: ScriptKind,
+    /// The function to call; None leaves it to the script's exports.
+    pub entry: Option<String>,
+    /// Some for HTTP scripts, None for all others.
+    pub route: Option<Route>,
+    /// The tenants that have the script; None is all of them.
+    pub tenants: Option<Vec<String>>,
+    /// Hosts that it may reach over HTTP. Empty: none.
+    pub http: Vec<String>,
+    /// The limits of its calls: the general ones with its own over them. Its
+    /// own may be wider as well as narrower: the operator wrote both.
+    pub limits: Limits,
+    /// What a user needs to call it.
+    pub permission: Option<String>,
+    /// Whether a call needs no user.
+    pub public: bool,
+}
+
+impl ScriptSettings {
+    /// Whether a tenant has the script.
+    pub fn belongs_to(&self, tenant: &str) -> bool {
+        self.tenants.as_ref().is_none_or(|tenants| tenants.iter().any(|id| id == tenant))
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScriptKind {
+    Http,
+    Cron,
+    Oneoff,
+    Event,
+    #[default]
+    Embedded,
+}
+
+impl ScriptKind {
+    /// As `context.script.type` says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ScriptKind::Http => "http",
+            ScriptKind::Cron => "cron",
+            ScriptKind::Oneoff => "oneoff",
+            ScriptKind::Event => "event",
+            ScriptKind::Embedded => "embedded",
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            scripts_enabled: true,
+            data: PathBuf::from("data"),
+            server: ServerSettings::default(),
+            limits: Limits::default(),
+            sandboxes: SandboxSettings::default(),
+            http: HttpSettings::default(),
+            smtp: None,
+            tenants: Vec::new(),
+            users: Vec::new(),
+            services: BTreeMap::new(),
+            scripts: Vec::new(),
+        }
+    }
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        ServerSettings {
+            // Reaching further than this machine is the operator's decision.
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            // With what JSON escapes add, it fits `limits.input_bytes`.
+            max_body: 1 << 20,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            max_connections: 1024,
+            // Times `max_body`, this bounds the memory that callers can claim.
+            max_requests: 512,
+            shutdown_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for SandboxSettings {
+    fn default() -> Self {
+        SandboxSettings {
+            // A waiting call holds its sandbox, so more of them than cores.
+            count: 64,
+            // The reference's default.
+            wait: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the file, if one is named, and the environment over it. Relative
+    /// paths in the file count from its folder; without a file, from the
+    /// working directory.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Settings, SettingsError> {
+        match path {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|reason| SettingsError::unreadable(path, &reason))?;
+                let folder = path.parent().unwrap_or(Path::new(""));
+                let checked = file::parse(&text, path, folder, &environment)?;
+                checked.files_exist()
+            }
+            None => {
+                let mut settings = Settings::default();
+                environment::apply(&mut settings, &environment)?;
+                Ok(settings)
+            }
+        }
+    }
+
+    /// A tenant by id.
+    pub fn tenant(&self, id: &str) -> Option<&TenantSettings> {
+        self.tenants.iter().find(|known| known.tenant.id == id)
+    }
+
+    /// How long a call may take at most: soft deadline and grace, of the script
+    /// that may take longest.
+    pub fn longest_call(&self) -> Duration {
+        self.scripts
+            .iter()
+            .map(|script| &script.limits)
+            .chain([&self.limits])
+            .map(|limits| limits.duration(Limit::Timeout) + limits.duration(Limit::Grace))
+            .max()
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,114 @@
+//! What a caller is told when a request fails: RFC 9457, without internals.
+
+use axum::body::Body;
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::ExecutionId;
+
+/// Serialises as `{type, title, status, code, detail, execution_id}`. `code` is
+/// stable and for programs, `detail` for people.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub status: StatusCode,
+    pub code: &'static str,
+    pub detail: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { status, code, detail: detail.into(), headers: Vec::new() }
+    }
+
+    fn with(mut self, name: HeaderName, value: &'static str) -> Problem {
+        self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// The connection cannot go on: a request's body was left unread.
+    pub fn closing(self) -> Problem {
+        self.with(CONNECTION, "close")
+    }
+
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub fn unauthorized() -> Problem {
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "This needs a valid token: send `Authorization: Bearer <token>`.",
+        )
+        .with(WWW_AUTHENTICATE, "Bearer")
+    }
+
+    pub fn forbidden(code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, code, detail)
+    }
+
+    pub fn not_found() -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.")
+    }
+
+    pub fn method_not_allowed() -> Problem {
+        let detail = "This path does not take this method; the Allow header lists those it takes.";
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    }
+
+    pub fn allow(mut self, methods: &str) -> Problem {
+        self.headers.extend(HeaderValue::from_str(methods).ok().map(|value| (ALLOW, value)));
+        self
+    }
+
+    pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+    }
+
+    pub fn retry(self) -> Problem {
+        self.with(RETRY_AFTER, "1")
+    }
+
+    pub fn too_large(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    }
+
+    /// The reason is in the log already.
+    pub fn internal() -> Problem {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The host could not do this; its log has the reason.")
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The body follows in [`finish`], which knows the execution's id.
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Writes the body of an answer that is a problem.
+pub fn finish(response: &mut Response, method: &Method, id: &ExecutionId) {
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return };
+    let body = serde_json::json!({
+        "type": format!("urn:airlock:problem:{}", problem.code),
+        "title": problem.status.canonical_reason().unwrap_or("Error"),
+        "status": problem.status.as_u16(),
+        "code": problem.code,
+        "detail": problem.detail,
+        "execution_id": id.0,
+    });
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    // What was announced for the empty body that stood here.
+    response.headers_mut().remove(CONTENT_LENGTH);
+    if *method != Method::HEAD {
+        *response.body_mut() = Body::from(body.to_string());
+    }
+}

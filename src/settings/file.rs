@@ -1,0 +1,636 @@
+//! `airlock.toml`: its shape, and the checks of what it says.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::Method;
+use ipnet::IpNet;
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, de};
+use toml::Spanned;
+use url::Url;
+
+use super::error::Fault;
+use super::{
+    HttpSettings, ScriptKind, ScriptSettings, ServiceSettings, Settings, SettingsError, SmtpSettings,
+    TenantSettings, TokenDigest, UserSettings, environment,
+};
+use crate::runtime::limits::{Limit, Limits};
+use crate::server::route::{Pattern, Route};
+use crate::tenant::{Tenant, User};
+
+/// The longest time that any setting may say, in milliseconds. Deadlines are
+/// reckoned from now on, and must not overflow.
+pub(super) const DAY: u64 = 24 * 60 * 60 * 1000;
+/// A sandbox's memory is addressed with 32 bits.
+pub(super) const MAX_MEMORY: u64 = 4 << 30;
+/// Each reserves address space; this many still fit it.
+pub(super) const MAX_SANDBOXES: u64 = 10_000;
+const MAX_BODY: u64 = 1 << 30;
+const MAX_COUNT: u64 = 1_000_000;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    scripts_enabled: Option<bool>,
+    data: Option<PathBuf>,
+    server: ServerTable,
+    limits: BTreeMap<Spanned<String>, Spanned<Scalar>>,
+    sandboxes: SandboxTable,
+    http: HttpTable,
+    smtp: Option<SmtpTable>,
+    tenants: Vec<TenantTable>,
+    users: Vec<UserTable>,
+    services: BTreeMap<Spanned<String>, ServiceSettings>,
+    scripts: Vec<ScriptTable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServerTable {
+    listen: Option<Spanned<String>>,
+    max_body: Option<Spanned<Scalar>>,
+    header_timeout: Option<Spanned<Scalar>>,
+    body_timeout: Option<Spanned<Scalar>>,
+    max_connections: Option<Spanned<Scalar>>,
+    max_requests: Option<Spanned<Scalar>>,
+    shutdown_grace: Option<Spanned<Scalar>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SandboxTable {
+    count: Option<Spanned<Scalar>>,
+    wait: Option<Spanned<Scalar>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HttpTable {
+    private_networks: Vec<Spanned<String>>,
+    user_agent: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SmtpTable {
+    url: Spanned<String>,
+    from: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TenantTable {
+    id: Spanned<String>,
+    name: Option<String>,
+    schema: Option<Spanned<PathBuf>>,
+    seed: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserTable {
+    id: Spanned<String>,
+    tenant: Spanned<String>,
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    permissions: Vec<Spanned<String>>,
+    token: Option<Spanned<String>>,
+    token_sha256: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScriptTable {
+    name: Spanned<String>,
+    file: Spanned<PathBuf>,
+    #[serde(default, rename = "type")]
+    kind: ScriptKind,
+    entry: Option<Spanned<String>>,
+    path: Option<Spanned<String>>,
+    methods: Option<Spanned<Vec<Spanned<String>>>>,
+    tenants: Option<Spanned<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    http: Vec<Spanned<String>>,
+    timeout: Option<Spanned<Scalar>>,
+    memory: Option<Spanned<Scalar>>,
+    fuel: Option<Spanned<Scalar>>,
+    permission: Option<Spanned<String>>,
+    public: Option<Spanned<bool>>,
+}
+
+/// A number, or text such as `30s`; kept as text.
+struct Scalar(String);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Scalar;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a whole number, or text such as `\"30s\"` or `\"128MiB\"`")
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// Settings whose files have not been looked for yet.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub settings: Settings,
+    text: String,
+    path: PathBuf,
+    files: Vec<Spanned<PathBuf>>,
+}
+
+impl Checked {
+    /// The settings, if every file that they name is there.
+    pub fn files_exist(self) -> Result<Settings, SettingsError> {
+        for file in &self.files {
+            if !file.as_ref().is_file() {
+                let message = format!("the file `{}` does not exist", file.as_ref().display());
+                let fault = Fault::new(file.span(), message)
+                    .help("relative paths count from the folder of the settings file");
+                return Err(SettingsError::at(&self.text, &self.path, fault));
+            }
+        }
+        Ok(self.settings)
+    }
+}
+
+/// Reads and checks the text. `path` is for messages, `folder` for what is
+/// relative in it.
+pub(super) fn parse(
+    text: &str,
+    path: &Path,
+    folder: &Path,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Result<Checked, SettingsError> {
+    let at = |fault| SettingsError::at(text, path, fault);
+    let file: File = toml::from_str(text).map_err(|error| at(syntax(&error)))?;
+    let mut reader = Reader { folder, files: Vec::new() };
+    let mut settings = reader.general(&file).map_err(at)?;
+    environment::apply(&mut settings, variable)?;
+    reader.people(&file, &mut settings).map_err(at)?;
+    let general = settings.limits.clone();
+    reader.scripts(&file, &general, &mut settings).map_err(at)?;
+    Ok(Checked { settings, text: text.to_owned(), path: path.to_owned(), files: reader.files })
+}
+
+/// What the TOML reader found, in the words of someone who writes settings.
+fn syntax(error: &toml::de::Error) -> Fault {
+    let message = error.message();
+    let span = error.span().unwrap_or(0..0);
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    if message.starts_with("unknown field") {
+        let unknown = quoted.next().unwrap_or_default();
+        let known: Vec<&str> = quoted.collect();
+        return unknown_key(span, unknown, &known);
+    }
+    if message.starts_with("missing field") {
+        let missing = quoted.next().unwrap_or_default();
+        return Fault::new(span, format!("this table lacks `{missing}`"));
+    }
+    Fault::new(span, message.trim_end().replace('\n', "; "))
+}
+
+fn unknown_key(span: Range<usize>, unknown: &str, known: &[&str]) -> Fault {
+    let fault = Fault::new(span, format!("unknown key `{unknown}`"));
+    match closest(unknown, known) {
+        Some(known) => fault.help(format!("did you mean `{known}`?")),
+        None => fault.help(format!("known here: {}", listed(known))),
+    }
+}
+
+fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|known| (strsim::jaro_winkler(name, known), *known))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, known)| known)
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+struct Reader<'a> {
+    folder: &'a Path,
+    /// Every file that must exist, resolved.
+    files: Vec<Spanned<PathBuf>>,
+}
+
+impl Reader<'_> {
+    fn general(&mut self, file: &File) -> Result<Settings, Fault> {
+        let mut settings = Settings::default();
+        settings.scripts_enabled = file.scripts_enabled.unwrap_or(settings.scripts_enabled);
+        settings.data = self.folder.join(file.data.as_ref().unwrap_or(&settings.data));
+
+        let server = &mut settings.server;
+        if let Some(listen) = &file.server.listen {
+            server.listen = address(listen)?;
+        }
+        size(&file.server.max_body, 1..=MAX_BODY, &mut server.max_body)?;
+        duration(&file.server.header_timeout, &mut server.header_timeout)?;
+        duration(&file.server.body_timeout, &mut server.body_timeout)?;
+        duration(&file.server.shutdown_grace, &mut server.shutdown_grace)?;
+        for (setting, value) in [
+            (&file.server.max_connections, &mut server.max_connections),
+            (&file.server.max_requests, &mut server.max_requests),
+        ] {
+            *value = count(setting, 1..=MAX_COUNT)?.map_or(*value, |count| count as usize);
+        }
+
+        for (name, value) in &file.limits {
+            let Some(limit) = Limit::ALL.iter().find(|limit| limit.name() == name.as_ref()) else {
+                let known: Vec<&str> = Limit::ALL.iter().map(|limit| limit.name()).collect();
+                return Err(unknown_key(name.span(), name.as_ref(), &known));
+            };
+            settings.limits.set(*limit, limit_value(*limit, value)?);
+        }
+
+        if let Some(count) = count(&file.sandboxes.count, 1..=MAX_SANDBOXES)? {
+            settings.sandboxes.count = count as u32;
+        }
+        duration(&file.sandboxes.wait, &mut settings.sandboxes.wait)?;
+
+        settings.http = HttpSettings {
+            private_networks: file.http.private_networks.iter().map(network).collect::<Result<_, _>>()?,
+            user_agent: file.http.user_agent.as_ref().map(header_text).transpose()?,
+        };
+        settings.smtp = file.smtp.as_ref().map(smtp).transpose()?;
+        for (name, service) in &file.services {
+            if !is_identifier(name.as_ref()) {
+                let message = format!("`{}` cannot be a service's name", name.as_ref());
+                return Err(Fault::new(name.span(), message)
+                    .help("scripts write it as `services.name`: use letters, digits and `_`"));
+            }
+            settings.services.insert(name.as_ref().clone(), service.clone());
+        }
+        Ok(settings)
+    }
+
+    fn people(&mut self, file: &File, settings: &mut Settings) -> Result<(), Fault> {
+        let mut ids = HashMap::new();
+        for table in &file.tenants {
+            let id = table.id.as_ref();
+            if !is_tenant_id(id) {
+                return Err(Fault::new(table.id.span(), format!("`{id}` cannot be a tenant's id")).help(
+                    "an id names a file: use 1 to 64 letters, digits, `-`, `_` and `.`, and begin with a letter or digit",
+                ));
+            }
+            // Some file systems do not tell `Acme` from `acme`.
+            if let Some(other) = ids.insert(id.to_ascii_lowercase(), id) {
+                return Err(Fault::new(table.id.span(), format!("there is a tenant `{other}` already")));
+            }
+            settings.tenants.push(TenantSettings {
+                tenant: Tenant { id: id.clone(), name: table.name.clone().unwrap_or_else(|| id.clone()) },
+                schema: self.file(table.schema.as_ref()),
+                seed: self.file(table.seed.as_ref()),
+            });
+        }
+
+        let mut ids = HashMap::new();
+        let mut tokens: HashMap<TokenDigest, &str> = HashMap::new();
+        for table in &file.users {
+            let id = words(&table.id, "a user's id")?;
+            let tenant = tenant_of(settings, &table.tenant)?;
+            if ids.insert((tenant.clone(), id.clone()), ()).is_some() {
+                let message = format!("the tenant `{tenant}` has a user `{id}` already");
+                return Err(Fault::new(table.id.span(), message));
+            }
+            let token = token(table)?;
+            if let Some(other) = tokens.insert(token, table.id.as_ref()) {
+                // Which of the two is calling could not be told.
+                let message = format!("the users `{other}` and `{id}` have the same token");
+                return Err(Fault::new(table.id.span(), message).help("give each user a token of their own"));
+            }
+            let permissions =
+                table.permissions.iter().map(|permission| words(permission, "a permission")).collect::<Result<_, _>>()?;
+            settings.users.push(UserSettings {
+                tenant,
+                user: User { id, email: table.email.clone(), name: table.name.clone(), permissions },
+                token,
+            });
+        }
+        Ok(())
+    }
+
+    fn scripts(&mut self, file: &File, general: &Limits, settings: &mut Settings) -> Result<(), Fault> {
+        for table in &file.scripts {
+            let script = self.script(table, general, settings)?;
+            let span = table.path.as_ref().unwrap_or(&table.name).span();
+            for other in &settings.scripts {
+                if other.name == script.name {
+                    let message = format!("there is a script `{}` already", script.name);
+                    return Err(Fault::new(table.name.span(), message));
+                }
+                collision(other, &script, settings).map_or(Ok(()), |message| {
+                    Err(Fault::new(span.clone(), message).help("change the path, the methods or the tenants of one"))
+                })?;
+            }
+            settings.scripts.push(Arc::new(script));
+        }
+        Ok(())
+    }
+
+    fn script(&mut self, table: &ScriptTable, general: &Limits, settings: &Settings) -> Result<ScriptSettings, Fault> {
+        let name = words(&table.name, "a script's name")?;
+        let mut limits = general.clone();
+        for (limit, value) in
+            [(Limit::Timeout, &table.timeout), (Limit::Memory, &table.memory), (Limit::Fuel, &table.fuel)]
+        {
+            if let Some(value) = value {
+                limits.set(limit, limit_value(limit, value)?);
+            }
+        }
+        let tenants = match &table.tenants {
+            None => None,
+            Some(tenants) if tenants.as_ref().is_empty() => {
+                return Err(Fault::new(tenants.span(), "no tenant has this script")
+                    .help("name one, or leave `tenants` out for all of them"));
+            }
+            Some(tenants) => {
+                Some(tenants.as_ref().iter().map(|id| tenant_of(settings, id)).collect::<Result<_, _>>()?)
+            }
+        };
+        let public = table.public.as_ref().is_some_and(|public| *public.as_ref());
+        if let (true, Some(permission)) = (public, &table.permission) {
+            return Err(Fault::new(permission.span(), "a public script has callers without permissions")
+                .help("leave out `permission` or `public`"));
+        }
+        let hosts = table.http.iter().map(|host| words(host, "a host")).collect::<Result<_, _>>()?;
+        Ok(ScriptSettings {
+            route: route(table)?,
+            name,
+            file: self.file(Some(&table.file)).unwrap_or_default(),
+            shown_file: table.file.as_ref().display().to_string(),
+            kind: table.kind,
+            entry: table.entry.as_ref().map(|entry| words(entry, "an entry")).transpose()?,
+            tenants,
+            http: hosts,
+            limits,
+            permission: table.permission.as_ref().map(|permission| words(permission, "a permission")).transpose()?,
+            public,
+        })
+    }
+
+    fn file(&mut self, file: Option<&Spanned<PathBuf>>) -> Option<PathBuf> {
+        let file = file?;
+        let resolved = self.folder.join(file.as_ref());
+        self.files.push(Spanned::new(file.span(), resolved.clone()));
+        Some(resolved)
+    }
+}
+
+fn route(table: &ScriptTable) -> Result<Option<Route>, Fault> {
+    if table.kind != ScriptKind::Http {
+        let useless = [
+            ("path", table.path.as_ref().map(Spanned::span)),
+            ("methods", table.methods.as_ref().map(Spanned::span)),
+            ("public", table.public.as_ref().map(Spanned::span)),
+        ];
+        return match useless.into_iter().find_map(|(key, span)| Some((key, span?))) {
+            None => Ok(None),
+            Some((key, span)) => Err(Fault::new(span, format!("`{key}` is for scripts of type `http`"))
+                .help("add `type = \"http\"`, or leave it out")),
+        };
+    }
+    let pattern = match &table.path {
+        Some(path) => Pattern::parse(path.as_ref()).map_err(|reason| Fault::new(path.span(), reason))?,
+        None => Pattern::parse(&format!("/{}", table.name.as_ref())).map_err(|_| {
+            Fault::new(table.name.span(), "this script's name cannot serve as its path")
+                .help("give it one, such as `path = \"/sales-report\"`")
+        })?,
+    };
+    let methods = match &table.methods {
+        None => vec![Method::GET, Method::POST],
+        Some(methods) if methods.as_ref().is_empty() => {
+            return Err(Fault::new(methods.span(), "a script without methods is never called")
+                .help("leave `methods` out for GET and POST"));
+        }
+        Some(methods) => methods.as_ref().iter().map(method).collect::<Result<_, _>>()?,
+    };
+    Ok(Some(Route { pattern, methods }))
+}
+
+fn method(text: &Spanned<String>) -> Result<Method, Fault> {
+    match text.as_ref().to_ascii_uppercase().as_str() {
+        "GET" => Ok(Method::GET),
+        "POST" => Ok(Method::POST),
+        "PUT" => Ok(Method::PUT),
+        "PATCH" => Ok(Method::PATCH),
+        "DELETE" => Ok(Method::DELETE),
+        name @ ("HEAD" | "OPTIONS") => Err(Fault::new(text.span(), format!("{name} needs no script"))
+            .help("the host serves HEAD from GET and answers OPTIONS itself")),
+        _ => Err(Fault::new(text.span(), format!("`{}` is not a method", text.as_ref()))
+            .help("known here: GET, POST, PUT, PATCH, DELETE")),
+    }
+}
+
+/// Why one tenant could not tell two scripts' routes apart.
+fn collision(one: &ScriptSettings, other: &ScriptSettings, settings: &Settings) -> Option<String> {
+    let (left, right) = (one.route.as_ref()?, other.route.as_ref()?);
+    if !left.pattern.same_paths(&right.pattern) {
+        return None;
+    }
+    let method = left.methods.iter().find(|method| right.methods.contains(method))?;
+    let mut tenants = settings.tenants.iter().map(|known| known.tenant.id.as_str());
+    let shared = tenants.find(|id| one.belongs_to(id) && other.belongs_to(id));
+    // Without tenants there is nobody to confuse yet, but soon will be.
+    let whose = match shared {
+        Some(id) => format!(" for the tenant `{id}`"),
+        None if one.tenants.is_none() && other.tenants.is_none() => String::new(),
+        None => return None,
+    };
+    Some(format!(
+        "`{}` and `{}` both serve {method} {}{whose}",
+        one.name, other.name, right.pattern
+    ))
+}
+
+fn tenant_of(settings: &Settings, id: &Spanned<String>) -> Result<String, Fault> {
+    if settings.tenant(id.as_ref()).is_some() {
+        return Ok(id.as_ref().clone());
+    }
+    let known: Vec<&str> = settings.tenants.iter().map(|known| known.tenant.id.as_str()).collect();
+    let fault = Fault::new(id.span(), format!("there is no tenant `{}`", id.as_ref()));
+    Err(match closest(id.as_ref(), &known) {
+        Some(known) => fault.help(format!("did you mean `{known}`?")),
+        None if known.is_empty() => fault.help("add it under [[tenants]]"),
+        None => fault.help(format!("the tenants are {}", listed(&known))),
+    })
+}
+
+/// Points at the user's id, not at the token: the place is printed.
+fn token(table: &UserTable) -> Result<TokenDigest, Fault> {
+    let fault = |message: &str, help: &str| Err(Fault::new(table.id.span(), message).help(help));
+    match (&table.token, &table.token_sha256) {
+        (None, None) => fault(
+            "this user has no token",
+            "add `token = \"…\"`, or `token_sha256 = \"…\"` with the SHA-256 of one in hexadecimal",
+        ),
+        (Some(_), Some(_)) => fault("this user has both `token` and `token_sha256`", "leave one out"),
+        (Some(token), None) => {
+            let token = token.as_ref();
+            // What a header cannot carry could never be sent.
+            if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return fault(
+                    "this user's token is empty or has characters that a header cannot carry",
+                    "use letters, digits and punctuation, without spaces",
+                );
+            }
+            Ok(TokenDigest::of(token.as_bytes()))
+        }
+        (None, Some(digest)) => match hexadecimal(digest.as_ref()) {
+            Some(digest) => Ok(TokenDigest(digest)),
+            None => fault(
+                "this user's `token_sha256` is not a SHA-256",
+                "it is 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints",
+            ),
+        },
+    }
+}
+
+fn hexadecimal(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> =
+        text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    <[u8; 32]>::try_from(bytes).ok().filter(|_| digits.len() == 64)
+}
+
+fn limit_value(limit: Limit, value: &Spanned<Scalar>) -> Result<u64, Fault> {
+    let parsed = limit.parse(&value.as_ref().0).map_err(|reason| Fault::new(value.span(), reason))?;
+    let refuse = |message: String| Err(Fault::new(value.span(), message));
+    // Whether it is a time shows in how it is spelt.
+    let is_time = limit.parse("1s").is_ok();
+    match limit {
+        Limit::Timeout | Limit::Memory if parsed == 0 => {
+            refuse(format!("the limit on {} cannot be 0: no script could run", limit.name()))
+        }
+        Limit::Memory if parsed > MAX_MEMORY => refuse(format!("a sandbox has at most {}", limit.show(MAX_MEMORY))),
+        _ if is_time && parsed > DAY => refuse(format!("the longest time is {}", limit.show(DAY))),
+        _ => Ok(parsed),
+    }
+}
+
+/// Durations and sizes outside of the limits are spelt as limits are.
+fn duration(setting: &Option<Spanned<Scalar>>, value: &mut Duration) -> Result<(), Fault> {
+    if let Some(setting) = setting {
+        let parsed = Limit::Timeout.parse(&setting.as_ref().0);
+        let milliseconds = parsed.map_err(|reason| Fault::new(setting.span(), reason))?;
+        if !(1..=DAY).contains(&milliseconds) {
+            let most = Limit::Timeout.show(DAY);
+            return Err(Fault::new(setting.span(), format!("this takes a time from 1ms to {most}")));
+        }
+        *value = Duration::from_millis(milliseconds);
+    }
+    Ok(())
+}
+
+fn size(
+    setting: &Option<Spanned<Scalar>>,
+    range: std::ops::RangeInclusive<u64>,
+    value: &mut u64,
+) -> Result<(), Fault> {
+    if let Some(setting) = setting {
+        let bytes = Limit::Memory.parse(&setting.as_ref().0).map_err(|reason| Fault::new(setting.span(), reason))?;
+        if !range.contains(&bytes) {
+            let most = Limit::Memory.show(*range.end());
+            return Err(Fault::new(setting.span(), format!("this takes a size from 1B to {most}")));
+        }
+        *value = bytes;
+    }
+    Ok(())
+}
+
+fn count(
+    setting: &Option<Spanned<Scalar>>,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<Option<u64>, Fault> {
+    let Some(setting) = setting else { return Ok(None) };
+    match setting.as_ref().0.replace('_', "").parse::<u64>() {
+        Ok(count) if range.contains(&count) => Ok(Some(count)),
+        _ => {
+            let message = format!("this takes a whole number from {} to {}", range.start(), range.end());
+            Err(Fault::new(setting.span(), message))
+        }
+    }
+}
+
+fn address(text: &Spanned<String>) -> Result<SocketAddr, Fault> {
+    text.as_ref().parse().map_err(|_| {
+        Fault::new(text.span(), format!("`{}` is not an address and port", text.as_ref()))
+            .help("write it as `127.0.0.1:8080`, or `0.0.0.0:8080` for every interface")
+    })
+}
+
+fn network(text: &Spanned<String>) -> Result<IpNet, Fault> {
+    let parsed = text.as_ref().parse().or_else(|_| text.as_ref().parse::<std::net::IpAddr>().map(IpNet::from));
+    parsed.map_err(|_| {
+        Fault::new(text.span(), format!("`{}` is not a network", text.as_ref())).help("write it as `10.1.2.0/24`")
+    })
+}
+
+fn smtp(table: &SmtpTable) -> Result<SmtpSettings, Fault> {
+    let url = Url::parse(table.url.as_ref()).ok().filter(|url| matches!(url.scheme(), "smtp" | "smtps") && url.has_host());
+    if url.is_none() {
+        return Err(Fault::new(table.url.span(), "this is not the URL of a mail server")
+            .help("write it as `smtps://user:password@mail.example.com`"));
+    }
+    let from = table.from.as_ref().map(header_text).transpose()?;
+    Ok(SmtpSettings { url: table.url.as_ref().clone(), from })
+}
+
+/// Text that can stand in a header.
+fn header_text(text: &Spanned<String>) -> Result<String, Fault> {
+    words(text, "this")
+}
+
+/// Text that is not empty and stays on its line, in logs as in headers.
+fn words(text: &Spanned<String>, what: &str) -> Result<String, Fault> {
+    let value = text.as_ref();
+    if value.trim().is_empty() {
+        return Err(Fault::new(text.span(), format!("{what} cannot be empty")));
+    }
+    if value.chars().any(char::is_control) || value.len() > 512 {
+        return Err(Fault::new(text.span(), format!("{what} is at most 512 bytes, without line breaks or control characters")));
+    }
+    Ok(value.clone())
+}
+
+fn is_tenant_id(id: &str) -> bool {
+    id.len() <= 64
+        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}

@@ -1,0 +1,307 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+const NOTHING: fn(&str) -> Option<String> = |_| None;
+
+fn parse(text: &str) -> Result<Settings, SettingsError> {
+    parse_in(text, NOTHING)
+}
+
+fn parse_in(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
+    file::parse(text, Path::new("airlock.toml"), Path::new("/srv/shop"), &environment).map(|checked| checked.settings)
+}
+
+const FULL: &str = r#"
+data = "data"
+scripts_enabled = true
+
+[server]
+listen = "0.0.0.0:9000"
+max_body = "2MiB"
+header_timeout = "5s"
+body_timeout = "20s"
+max_connections = 100
+max_requests = 50
+shutdown_grace = "1s"
+
+[limits]
+timeout = "10s"
+memory = "64MiB"
+fuel = 1_000_000
+http_calls = 0
+db_statement_bytes = 1024
+
+[sandboxes]
+count = 8
+wait = "500ms"
+
+[http]
+private_networks = ["127.0.0.1/32", "::1"]
+user_agent = "shop/1"
+
+[smtp]
+url = "smtps://user:hunter2@mail.example.com"
+from = "Shop <shop@example.com>"
+
+[[tenants]]
+id = "acme"
+name = "Acme"
+schema = "schema.sql"
+seed = "seed/acme.sql"
+
+[[tenants]]
+id = "globex"
+
+[[users]]
+id = "ann"
+tenant = "acme"
+email = "ann@acme.example"
+name = "Ann"
+permissions = ["reports.view"]
+token = "ann-secret"
+
+[[users]]
+id = "ann"
+tenant = "globex"
+token_sha256 = "9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08"
+
+[services.clients]
+[services.people]
+table = "clients"
+key = "id"
+[services.notifications]
+kind = "notifications"
+
+[[scripts]]
+name = "sales-report"
+file = "scripts/sales-report.js"
+type = "http"
+permission = "reports.view"
+timeout = "2s"
+memory = "256MiB"
+fuel = 5
+
+[[scripts]]
+name = "order"
+file = "/elsewhere/order.js"
+type = "http"
+path = "/orders/:id"
+methods = ["get"]
+tenants = ["acme"]
+http = ["api.example.com"]
+entry = "show"
+public = true
+
+[[scripts]]
+name = "Nightly clean-up"
+file = "scripts/clean.js"
+type = "cron"
+"#;
+
+#[test]
+fn a_full_file() {
+    let settings = parse(FULL).unwrap();
+    assert_eq!(settings.data, Path::new("/srv/shop/data"));
+    assert_eq!(settings.server.listen.to_string(), "0.0.0.0:9000");
+    assert_eq!(settings.server.max_body, 2 << 20);
+    assert_eq!(settings.server.header_timeout, Duration::from_secs(5));
+    assert_eq!(settings.server.body_timeout, Duration::from_secs(20));
+    assert_eq!((settings.server.max_connections, settings.server.max_requests), (100, 50));
+    assert_eq!(settings.limits.timeout, 10_000);
+    assert_eq!(settings.limits.fuel, 1_000_000);
+    assert_eq!(settings.limits.http_calls, 0);
+    assert_eq!(settings.limits.db_statement_bytes, 1024);
+    assert_eq!((settings.sandboxes.count, settings.sandboxes.wait), (8, Duration::from_millis(500)));
+    assert_eq!(settings.http.private_networks.len(), 2);
+    assert_eq!(settings.tenants[0].seed.as_deref(), Some(Path::new("/srv/shop/seed/acme.sql")));
+    assert_eq!(settings.tenants[1].tenant.name, "globex");
+    assert_eq!(settings.users[0].token, TokenDigest::of(b"ann-secret"));
+    assert_eq!(settings.users[1].token, TokenDigest::of(b"test"));
+    assert_eq!(settings.services["clients"], ServiceSettings::default());
+    assert_eq!(settings.services["people"].table.as_deref(), Some("clients"));
+    assert_eq!(settings.services["notifications"].kind, ServiceKind::Notifications);
+
+    let [report, order, nightly] = settings.scripts.as_slice() else { panic!("three scripts") };
+    let route = report.route.as_ref().unwrap();
+    assert_eq!(route.pattern.to_string(), "/sales-report");
+    assert_eq!(route.methods, ["GET", "POST"]);
+    assert_eq!((report.limits.timeout, report.limits.memory, report.limits.fuel), (2_000, 256 << 20, 5));
+    assert_eq!(report.file, Path::new("/srv/shop/scripts/sales-report.js"));
+    assert_eq!(report.shown_file, "scripts/sales-report.js");
+    assert!(report.belongs_to("acme") && report.belongs_to("globex"));
+    assert_eq!(order.file, Path::new("/elsewhere/order.js"));
+    assert_eq!(order.route.as_ref().unwrap().pattern.to_string(), "/orders/{id}");
+    assert_eq!(order.limits, settings.limits);
+    assert!(order.belongs_to("acme") && !order.belongs_to("globex"));
+    assert!(order.public);
+    assert_eq!(nightly.kind, ScriptKind::Cron);
+    assert!(nightly.route.is_none());
+    assert_eq!(settings.longest_call(), Duration::from_millis(10_500));
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn nothing_set_is_the_default() {
+    for settings in [parse("").unwrap(), Settings::load(None, NOTHING).unwrap(), Settings::default()] {
+        assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.limits, Limits::default());
+        assert!(settings.scripts_enabled);
+    }
+}
+
+#[test]
+fn the_environment_wins() {
+    let environment = |name: &str| {
+        let text = match name {
+            "SCRIPTS_ENABLED" => "false",
+            "SCRIPT_TIMEOUT_SECONDS" => " 7 ",
+            "SCRIPT_MAX_MEMORY_MB" => "32",
+            "SCRIPT_VM_POOL_SIZE" => "3",
+            "SCRIPT_VM_TIMEOUT_SECONDS" => "",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    };
+    let settings = parse_in(FULL, environment).unwrap();
+    assert!(!settings.scripts_enabled);
+    assert_eq!((settings.limits.timeout, settings.limits.memory), (7_000, 32 << 20));
+    assert_eq!(settings.sandboxes.count, 3);
+    // Empty is not set.
+    assert_eq!(settings.sandboxes.wait, Duration::from_millis(500));
+    // A script's own limits stand; those it leaves out follow.
+    assert_eq!(settings.scripts[0].limits.timeout, 2_000);
+    assert_eq!(settings.scripts[1].limits.timeout, 7_000);
+
+    for (name, text, expected) in [
+        ("SCRIPTS_ENABLED", "maybe", "SCRIPTS_ENABLED is `maybe`; it takes `true` or `false`"),
+        ("SCRIPT_TIMEOUT_SECONDS", "30s", "it takes a whole number of seconds from 1 to 86400"),
+        ("SCRIPT_TIMEOUT_SECONDS", "0", "from 1 to 86400"),
+        ("SCRIPT_MAX_MEMORY_MB", "99999999999999999999", "from 1 to 4096"),
+        ("SCRIPT_VM_POOL_SIZE", "-1", "from 1 to 10000"),
+    ] {
+        let error = parse_in("", |asked| (asked == name).then(|| text.to_owned())).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+/// Settings, the line and column of the fault, and what the report says.
+const WRONG: &[(&str, usize, usize, &[&str])] = &[
+    ("[limts]", 1, 2, &["unknown key `limts`", "did you mean `limits`?", "airlock.toml:1:2", "^^^^^"]),
+    ("[server]\nmax_bdy = 1", 2, 1, &["unknown key `max_bdy`", "did you mean `max_body`?"]),
+    ("[server]\nqqq = 1", 2, 1, &["unknown key `qqq`", "known here: `listen`, `max_body`"]),
+    ("[limits]\ntimout = \"1s\"", 2, 1, &["unknown key `timout`", "did you mean `timeout`?"]),
+    ("[services.clients]\ntabel = \"x\"", 2, 1, &["unknown key `tabel`", "did you mean `table`?"]),
+    ("[services.\"a b\"]", 1, 11, &["`a b` cannot be a service's name"]),
+    ("[limits]\ntimeout = \"30x\"", 2, 11, &["`30x` is not a duration", "write it as `30s`"]),
+    ("[limits]\ntimeout = 30", 2, 11, &["`30` is not a duration", "write it as `30s`"]),
+    ("[limits]\ntimeout = 0", 2, 11, &["cannot be 0"]),
+    ("[limits]\ntimeout = \"400days\"", 2, 11, &["the longest time is 1day"]),
+    ("[limits]\nmemory = \"lots\"", 2, 10, &["`lots` is not a size", "write it as `128MiB`"]),
+    ("[limits]\nmemory = \"8GiB\"", 2, 10, &["at most 4.0GiB"]),
+    ("[limits]\nfuel = -1", 2, 8, &["`-1` is not a whole number"]),
+    ("[limits]\nfuel = 1.5", 2, 8, &["expected a whole number"]),
+    ("[server]\nlisten = \"8080\"", 2, 10, &["`8080` is not an address and port", "127.0.0.1:8080"]),
+    ("[server]\nbody_timeout = \"0s\"", 2, 16, &["from 1ms to 1day"]),
+    ("[server]\nmax_body = 0", 2, 12, &["a size from 1B to 1.0GiB"]),
+    ("[server]\nmax_connections = 0", 2, 19, &["a whole number from 1 to 1000000"]),
+    ("[sandboxes]\ncount = \"many\"", 2, 9, &["a whole number from 1 to 10000"]),
+    ("[http]\nprivate_networks = [\"10.0.0.0/33\"]", 2, 21, &["is not a network", "10.1.2.0/24"]),
+    ("[smtp]\nurl = \"http://user:hunter2@x\"", 2, 7, &["not the URL of a mail server", "url = \"****"]),
+    ("data = \n", 1, 8, &["airlock.toml:1:"]),
+    ("[[tenants]]\nname = \"x\"", 1, 1, &["this table lacks `id`"]),
+    ("[[tenants]]\nid = \"../x\"", 2, 6, &["`../x` cannot be a tenant's id"]),
+    ("[[tenants]]\nid = \"\"", 2, 6, &["cannot be a tenant's id"]),
+    ("[[tenants]]\nid = \"acme\"\n[[tenants]]\nid = \"ACME\"", 4, 6, &["there is a tenant `acme` already"]),
+    ("[[users]]\nid = \"ann\"\ntenant = \"acme\"", 3, 10, &["there is no tenant `acme`", "[[tenants]]"]),
+];
+
+/// The same, with the tenants `acme` and `globex` in the two lines before.
+const WRONG_WITH_TENANTS: &[(&str, usize, usize, &[&str])] = &[
+    ("[[users]]\nid = \"ann\"\ntenant = \"acne\"", 5, 10, &["there is no tenant `acne`", "did you mean `acme`?"]),
+    ("[[users]]\nid = \"ann\"\ntenant = \"acme\"", 4, 6, &["this user has no token"]),
+    ("[[users]]\nid = \"ann\"\ntenant = \"acme\"\ntoken = \"\"", 4, 6, &["token is empty"]),
+    ("[[users]]\nid = \"ann\"\ntenant = \"acme\"\ntoken = \"a b\"", 4, 6, &["characters that a header cannot carry"]),
+    ("[[users]]\nid = \"ann\"\ntenant = \"acme\"\ntoken = \"a\"\ntoken_sha256 = \"b\"", 4, 6, &["leave one out"]),
+    ("[[users]]\nid = \"ann\"\ntenant = \"acme\"\ntoken_sha256 = \"abc\"", 4, 6, &["is not a SHA-256"]),
+    ("[[users]]\nid = \"a\"\ntenant = \"acme\"\ntoken = \"t\"\n[[users]]\nid = \"b\"\ntenant = \"globex\"\ntoken = \"t\"", 8, 6,
+        &["the users `a` and `b` have the same token"]),
+    ("[[users]]\nid = \"a\"\ntenant = \"acme\"\ntoken = \"t\"\n[[users]]\nid = \"a\"\ntenant = \"acme\"\ntoken = \"u\"", 8, 6,
+        &["has a user `a` already"]),
+    ("[[users]]\nid = \"a\"\ntenant = \"acme\"\ntoken = [\"hunter2\"]", 6, 9, &["invalid type", "[\"*******\"]"]),
+    ("[[scripts]]\nname = \"a\"", 3, 1, &["this table lacks `file`"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"htp\"", 6, 8, &["`htp`"]),
+    ("[[scripts]]\nname = \" \"\nfile = \"a.js\"", 4, 8, &["a script's name cannot be empty"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\npath = \"/a\"", 6, 8, &["`path` is for scripts of type `http`"]),
+    ("[[scripts]]\nname = \"a b\"\nfile = \"a.js\"\ntype = \"http\"", 4, 8, &["cannot serve as its path", "path = \"/sales-report\""]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\npath = \"a\"", 7, 8, &["write it as `/a`"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\npath = \"/a//b\"", 7, 8, &["a segment is empty"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\npath = \"/{a}/{a}\"", 7, 8, &["names the parameter `a` twice"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\npath = \"/x{a}\"", 7, 8, &["mixes text and a parameter"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\npath = \"/*\"", 7, 8, &["`*` is not supported"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\npath = \"/..\"", 7, 8, &["cannot be a segment"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\nmethods = [\"FETCH\"]", 7, 12, &["`FETCH` is not a method"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\nmethods = [\"HEAD\"]", 7, 12, &["HEAD needs no script"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\nmethods = []", 7, 11, &["never called"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntenants = []", 6, 11, &["no tenant has this script"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntenants = [\"acme\", \"nobody\"]", 6, 20, &["there is no tenant `nobody`", "`acme`, `globex`"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntimeout = \"soon\"", 6, 11, &["`soon` is not a duration"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\npublic = true\npermission = \"x\"", 8, 14, &["leave out `permission` or `public`"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\n[[scripts]]\nname = \"a\"\nfile = \"b.js\"", 7, 8, &["there is a script `a` already"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\npath = \"/o/{id}\"\n[[scripts]]\nname = \"b\"\nfile = \"b.js\"\ntype = \"http\"\npath = \"/o/:key\"\ntenants = [\"globex\"]\nmethods = [\"POST\"]", 12, 8,
+        &["`a` and `b` both serve POST /o/{key} for the tenant `globex`"]),
+];
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let plain = WRONG.iter().map(|case| (case.0.to_owned(), case));
+    let prefix = "tenants = [{id = \"acme\"}, {id = \"globex\"}]\n\n";
+    let with_tenants = WRONG_WITH_TENANTS.iter().map(|case| (format!("{prefix}{}", case.0), case));
+    for (text, (_, line, column, expected)) in plain.chain(with_tenants) {
+        let error = parse(&text).expect_err(&text);
+        let report = error.to_string();
+        let place = error.place.as_ref().unwrap_or_else(|| panic!("{text}\n{report}"));
+        assert_eq!((place.line, place.column), (*line, *column), "{text}\n{report}");
+        for part in *expected {
+            assert!(report.contains(part), "{part}\nis not in\n{report}");
+        }
+        assert!(!report.contains("hunter2"), "{report}");
+    }
+}
+
+#[test]
+fn routes_that_do_not_collide() {
+    let base = "tenants = [{id = \"acme\"}, {id = \"globex\"}]\n";
+    for (first, second) in [
+        ("path = \"/o/{id}\"\nmethods = [\"GET\"]", "path = \"/o/{id}\"\nmethods = [\"POST\"]"),
+        ("path = \"/o/{id}\"\ntenants = [\"acme\"]", "path = \"/o/{id}\"\ntenants = [\"globex\"]"),
+        ("path = \"/o/{id}\"", "path = \"/o/new\""),
+    ] {
+        let text = format!(
+            "{base}[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\n{first}\n[[scripts]]\nname = \"b\"\nfile = \"b.js\"\ntype = \"http\"\n{second}"
+        );
+        parse(&text).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn files_must_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("airlock.toml");
+    let error = Settings::load(Some(&path), NOTHING).unwrap_err();
+    assert!(error.to_string().contains("does not exist"), "{error}");
+
+    std::fs::write(&path, "[[scripts]]\nname = \"a\"\nfile = \"a.js\"").unwrap();
+    let error = Settings::load(Some(&path), NOTHING).unwrap_err();
+    assert_eq!(error.place.as_ref().map(|place| place.line), Some(3), "{error}");
+    assert!(error.to_string().contains("count from the folder of the settings file"), "{error}");
+
+    std::fs::write(folder.path().join("a.js"), "").unwrap();
+    let settings = Settings::load(Some(&path), NOTHING).unwrap();
+    assert_eq!(settings.scripts[0].file, folder.path().join("a.js"));
+
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    let error = Settings::load(Some(&path), NOTHING).unwrap_err();
+    assert!(error.to_string().contains("is not UTF-8 text"), "{error}");
+}
