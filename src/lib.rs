@@ -4,6 +4,7 @@
 pub mod capabilities;
 pub mod cli;
 pub mod compile;
+pub mod host;
 pub mod runtime;
 pub mod server;
 pub mod settings;

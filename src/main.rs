@@ -1,1 +1,5 @@
-fn main(){}
+//! See `airlock::cli`.
+
+fn main() -> std::process::ExitCode {
+    airlock::cli::main()
+}

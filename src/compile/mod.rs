@@ -21,7 +21,7 @@ use self::source::{Source, SyntaxError};
 use crate::runtime::call::MemoryMeter;
 use crate::runtime::engine::{BASE, Engine, STACK_TOP};
 use crate::runtime::limits::{Limit, Limits};
-use crate::runtime::outcome::{LimitInfo, ScriptError};
+use crate::runtime::outcome::{LimitInfo, ScriptError, Status};
 use crate::runtime::sandbox::HardDeadline;
 use crate::runtime::stack;
 
@@ -45,6 +45,34 @@ pub enum CompileError {
     /// Not the source's fault.
     #[error("{0:#}")]
     Host(anyhow::Error),
+}
+
+impl CompileError {
+    /// In the form of an outcome, as `airlock run --json` prints it.
+    pub fn outcome(&self) -> serde_json::Value {
+        let (status, error) = match self {
+            CompileError::Syntax(syntax) => {
+                let error = ScriptError {
+                    name: "SyntaxError".into(),
+                    message: syntax.message.clone(),
+                    line: Some(syntax.line),
+                    column: Some(syntax.column),
+                    ..ScriptError::default()
+                };
+                (Status::Failed, error)
+            }
+            CompileError::Threw(error) => (Status::Failed, error.clone()),
+            CompileError::Limit { message, limit } => {
+                let status = if limit.name == Limit::Timeout.name() { Status::Timeout } else { Status::Limit };
+                (status, ScriptError { name: "LimitError".into(), message: message.clone(), limit: Some(limit.clone()), ..ScriptError::default() })
+            }
+            other => (Status::Failed, ScriptError { name: "CompileError".into(), message: other.to_string(), ..ScriptError::default() }),
+        };
+        serde_json::json!({
+            "status": status, "result": null, "error": error, "logs": [],
+            "fuel": 0, "duration_ms": 0, "memory_bytes": 0, "host_calls": 0,
+        })
+    }
 }
 
 impl From<anyhow::Error> for CompileError {

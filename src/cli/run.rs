@@ -1,0 +1,279 @@
+//! `airlock run`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Exit, report, settings, user_cache};
+use crate::compile::artifact::Description;
+use crate::host::{self, Host, Run};
+use crate::runtime::limits::Limit;
+use crate::runtime::outcome::{Outcome, ScriptError, Status};
+use crate::settings::Settings;
+use crate::tenant::{Execution, Identity, Script, Tenant, User};
+
+/// Run a script, from its source or compiled
+///
+/// Prints the returned value as JSON on stdout and the logs, a JSON object a
+/// line, on stderr.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The script, or a file that `airlock compile` wrote
+    file: PathBuf,
+    /// The function to run [default: the default export, else main, else handleRequest, else the only one]
+    #[arg(long, value_name = "NAME")]
+    entry: Option<String>,
+    /// The function's argument: JSON, or @FILE
+    #[arg(long, value_name = "JSON|@FILE")]
+    input: Option<String>,
+    /// What the script sees as `context`: JSON, or @FILE
+    #[arg(long, value_name = "JSON|@FILE")]
+    context: Option<String>,
+    /// The settings: services, limits, tenants
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of the databases [default: the settings', or one that is deleted afterwards]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The time limit, as in 30s or 500ms
+    #[arg(long, value_parser = |text: &str| Limit::Timeout.parse(text))]
+    timeout: Option<u64>,
+    /// The memory limit, as in 128MiB
+    #[arg(long, value_parser = |text: &str| Limit::Memory.parse(text))]
+    memory: Option<u64>,
+    /// How many instructions the script may execute; 0 is no limit
+    #[arg(long, value_parser = |text: &str| Limit::Fuel.parse(text))]
+    fuel: Option<u64>,
+    /// Print one JSON object with everything that is known of the run
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(arguments: Arguments) -> Exit {
+    let json = arguments.json;
+    match prepare_and_run(arguments).await {
+        Ok((outcome, source)) => show(&outcome, json, source.as_ref()),
+        Err(exit) => exit,
+    }
+}
+
+/// A file and its text, for code frames.
+struct Source {
+    file: String,
+    text: String,
+}
+
+async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source>), Exit> {
+    let usage = |message: String| {
+        report::error(&message);
+        Exit::Usage
+    };
+    let mut settings = settings(arguments.config.as_ref())?;
+    let input = arguments.input.map(|text| json_argument("--input", &text)).transpose().map_err(usage)?;
+    let context = arguments.context.map(|text| json_argument("--context", &text)).transpose().map_err(usage)?;
+
+    // Without a place for them, the databases live as long as the run.
+    let temporary = match (&arguments.data, &arguments.config) {
+        (Some(folder), _) => {
+            settings.data = folder.clone();
+            None
+        }
+        (None, Some(_)) => None,
+        (None, None) => {
+            let folder = tempfolder().map_err(usage)?;
+            settings.data = folder.0.clone();
+            Some(folder)
+        }
+    };
+    let known = settings.scripts.iter().find(|script| same_file(&script.file, &arguments.file)).cloned();
+    let mut limits = known.as_ref().map_or_else(|| settings.limits.clone(), |script| script.limits.clone());
+    for (limit, value) in [(Limit::Timeout, arguments.timeout), (Limit::Memory, arguments.memory), (Limit::Fuel, arguments.fuel)] {
+        if let Some(value) = value {
+            limits.set(limit, value);
+        }
+    }
+    settings.limits.memory = settings.limits.memory.max(limits.memory);
+    let shown = super::compile::shown(&arguments.file);
+    let identity = identity(&settings, context.as_deref(), &shown).map_err(usage)?;
+    let grant = match &known {
+        Some(script) => host::grant(script).map_err(|reason| usage(format!("{reason:#}")))?,
+        None => Default::default(),
+    };
+
+    let cache = temporary.is_some().then(user_cache).flatten();
+    let host = Host::open_with_cache(settings, cache).await.map_err(|reason| usage(format!("{reason:#}")))?;
+    let source = std::fs::read_to_string(&arguments.file).ok().map(|text| Source { file: shown.clone(), text });
+    let program = match host::program(host.engine(), &arguments.file, &shown, &limits).await {
+        Ok(program) => program,
+        Err(problem) if arguments.json => return Err(compile_problem(problem)),
+        Err(problem) => return Err(report::program(&problem)),
+    };
+    let entry = arguments.entry.or_else(|| known.and_then(|script| script.entry.clone()));
+    check_entry(program.description(), entry.as_deref()).map_err(usage)?;
+    let sink: Option<crate::capabilities::log::Sink> =
+        if arguments.json { None } else { Some(Arc::new(|line: &serde_json::value::RawValue| eprintln!("{}", line.get()))) };
+    let run = Run { identity, limits: Arc::new(limits), grant: Arc::new(grant), entry, input, sink };
+    let outcome = host.run(&program, run).await.map_err(|busy| usage(busy.to_string()))?;
+    Ok((outcome, source))
+}
+
+/// With `--json`, what happens at compile time is told in the same form.
+fn compile_problem(problem: host::ProgramError) -> Exit {
+    let exit = report::program(&problem);
+    if let host::ProgramError::Compile(problem) = problem {
+        println!("{}", problem.outcome());
+    }
+    exit
+}
+
+/// Says before anything runs that an entry does not exist.
+fn check_entry(description: &Description, entry: Option<&str>) -> Result<(), String> {
+    let found = match entry {
+        Some(name) => description.entries.iter().any(|known| known == name),
+        None => description.default_entry().is_some(),
+    };
+    if found { Ok(()) } else { Err(crate::runtime::sandbox::no_entry(description, entry).message) }
+}
+
+/// JSON text, or that of a file.
+fn json_argument(option: &str, text: &str) -> Result<String, String> {
+    let (place, text) = match text.strip_prefix('@') {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|reason| format!("{option}: {path} can't be read: {}", host::kind(&reason)))?;
+            (path.to_owned(), text)
+        }
+        None => (option.to_owned(), text.to_owned()),
+    };
+    match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("{place}: line {}, column {}: this is not JSON: {error}", error.line(), error.column())),
+    }
+}
+
+/// What `--context` may say. What it leaves out has a default.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Context {
+    tenant: Option<Tenant>,
+    user: Option<User>,
+    script: Option<ContextScript>,
+    execution: Option<ContextExecution>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ContextScript {
+    id: Option<String>,
+    name: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct ContextExecution {
+    id: Option<String>,
+    triggered_by: Option<String>,
+}
+
+fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Arc<Identity>, String> {
+    let context: Context = match context {
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| format!("--context: line {}, column {}: {error}", error.line(), error.column()))?,
+        None => Context::default(),
+    };
+    let tenant = match context.tenant {
+        Some(tenant) => tenant,
+        None => settings
+            .tenants
+            .first()
+            .map_or_else(|| Tenant { id: "local".into(), name: "Local".into() }, |known| known.tenant.clone()),
+    };
+    let user = context.user.or_else(|| settings.users.iter().find(|known| known.tenant == tenant.id).map(|known| known.user.clone()));
+    let user = user.or_else(|| {
+        settings.tenants.is_empty().then(|| User {
+            id: "local".into(),
+            email: "local@localhost".into(),
+            name: "Local".into(),
+            permissions: Vec::new(),
+        })
+    });
+    let script = context.script.unwrap_or_default();
+    let execution = context.execution.unwrap_or_default();
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned();
+    Ok(Arc::new(Identity {
+        tenant,
+        user,
+        script: Script {
+            id: script.id.unwrap_or_else(|| stem.clone()),
+            name: script.name.unwrap_or(stem),
+            kind: script.kind.unwrap_or_else(|| "oneoff".into()),
+            file: file.to_owned(),
+        },
+        execution: Execution {
+            id: execution.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+            triggered_by: execution.triggered_by.unwrap_or_else(|| "manual".into()),
+        },
+    }))
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// A folder that is deleted with this value.
+struct TemporaryFolder(PathBuf);
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // What is left over is the system's to clean.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn tempfolder() -> Result<TemporaryFolder, String> {
+    use std::os::unix::fs::DirBuilderExt;
+    let path = std::env::temp_dir().join(format!("airlock-{}", uuid::Uuid::new_v4()));
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&path)
+        .map_err(|reason| format!("{} can't be created: {}", path.display(), host::kind(&reason)))?;
+    Ok(TemporaryFolder(path))
+}
+
+fn show(outcome: &Outcome, json: bool, source: Option<&Source>) -> Exit {
+    if json {
+        match serde_json::to_string(outcome) {
+            Ok(text) => println!("{text}"),
+            Err(reason) => report::error(&reason.to_string()),
+        }
+    } else {
+        if let Some(result) = &outcome.result {
+            println!("{}", result.get());
+        }
+        if let Some(error) = &outcome.error {
+            show_error(error, source);
+        }
+    }
+    match outcome.status {
+        Status::Completed => Exit::Completed,
+        Status::Failed => Exit::Failed,
+        Status::Timeout | Status::Limit => Exit::Limit,
+    }
+}
+
+fn show_error(error: &ScriptError, source: Option<&Source>) {
+    let message = format!("{}: {}", error.name, error.message);
+    let frame = source.and_then(|source| {
+        let offset = crate::compile::frame::offset(&source.text, error.line?, error.column?)?;
+        Some(crate::compile::frame::render(&source.file, &source.text, &message, offset, 1, None))
+    });
+    match frame {
+        Some(frame) => report::plain(&frame),
+        None => report::error(&message),
+    }
+    if !error.stack.is_empty() {
+        report::plain(&error.stack);
+    }
+}

@@ -1,0 +1,65 @@
+//! `airlock serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Exit, report, settings};
+use crate::host::{self, Host};
+use crate::server::{Server, stop_signal};
+use crate::settings::ScriptKind;
+
+/// Serve the HTTP scripts of the settings
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The settings [default: airlock.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen, as in 127.0.0.1:8080 [default: the settings']
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+pub async fn run(arguments: Arguments) -> Exit {
+    match serve(arguments).await {
+        Ok(()) => Exit::Completed,
+        Err(exit) => exit,
+    }
+}
+
+async fn serve(arguments: Arguments) -> Result<(), Exit> {
+    let failed = |message: String| {
+        report::error(&message);
+        Exit::Usage
+    };
+    let path = arguments.config.unwrap_or_else(|| PathBuf::from("airlock.toml"));
+    let mut settings = settings(Some(&path))?;
+    if let Some(listen) = arguments.listen {
+        settings.server.listen = listen;
+    }
+    for script in &settings.scripts {
+        host::grant(script).map_err(|reason| failed(format!("{reason:#}")))?;
+    }
+    tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
+
+    let mut host = Host::open(settings).await.map_err(|reason| failed(format!("{reason:#}")))?;
+    for (name, problem) in host.load_scripts().await {
+        report::error(&format!("the script {name} is left out:"));
+        report::program(&problem);
+    }
+    let settings = host.settings().clone();
+    let host = Arc::new(host);
+    let server = Server::bind(&settings, host.clone()).await.map_err(|reason| failed(reason.to_string()))?;
+    let address = server.address();
+    // A script must not reach its own host from inside.
+    host.process().http.forbid(address).map_err(|reason| failed(format!("{reason:#}")))?;
+    println!("listening on http://{address}");
+    for script in settings.scripts.iter().filter(|script| script.kind == ScriptKind::Http) {
+        if let Some(route) = &script.route {
+            let methods: Vec<_> = route.methods.iter().map(|method| method.as_str()).collect();
+            println!("  {} /api/custom{} → {}", methods.join("|"), route.pattern, script.shown_file);
+        }
+    }
+    server.run(stop_signal()).await;
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! The host: the engine, what the process owns, and the scripts that settings
+//! name. Everything that starts a script does it here.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::capabilities::{self, db, events, http, services, storage};
+use crate::compile::{self, CompileError};
+use crate::runtime::call::Call;
+use crate::runtime::engine::{Engine, Options};
+use crate::runtime::limits::Limits;
+use crate::runtime::outcome::Outcome;
+use crate::runtime::sandbox::{self, Busy, LoadError, Program};
+use crate::server::{Invocation, Invoke, Scripts};
+use crate::settings::{ScriptSettings, ServiceKind, Settings};
+use crate::store::Store;
+use crate::tenant::Identity;
+
+/// The host's own database, in the data folder.
+const STORE: &str = "airlock.db";
+/// Machine code, in the data folder. May be deleted at any time.
+const CACHE: &str = "cache";
+
+pub struct Host {
+    engine: Arc<Engine>,
+    process: Arc<capabilities::Process>,
+    settings: Arc<Settings>,
+    /// By the script's name.
+    programs: HashMap<String, Program>,
+}
+
+/// Why a file did not become a program.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    #[error("{} can't be read: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+    #[error("{}: {reason}", path.display())]
+    Artifact { path: PathBuf, reason: LoadError },
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    #[error("{0:#}")]
+    Host(anyhow::Error),
+}
+
+impl Host {
+    /// Opens the databases and starts the engine. Runs no script yet.
+    pub async fn open(settings: Settings) -> Result<Host> {
+        Host::open_with_cache(settings, None).await
+    }
+
+    /// The same, with machine code kept in another folder than the data's.
+    pub async fn open_with_cache(settings: Settings, cache: Option<PathBuf>) -> Result<Host> {
+        let data = &settings.data;
+        std::fs::create_dir_all(data).with_context(|| format!("creating the data folder {}", data.display()))?;
+        let largest = settings.scripts.iter().map(|script| script.limits.memory).chain([settings.limits.memory]).max();
+        let engine = Engine::new(Options {
+            sandboxes: settings.sandboxes.count,
+            wait: settings.sandboxes.wait,
+            max_memory: largest.unwrap_or_default(),
+            cache: Some(cache.unwrap_or_else(|| data.join(CACHE))),
+        })?;
+        let store = Store::open(data.join(STORE)).await?;
+        let process = Arc::new(process(&settings, store)?);
+        let host = Host { engine, process, settings: Arc::new(settings), programs: HashMap::new() };
+        host.provision().await?;
+        Ok(host)
+    }
+
+    /// Applies the schema and the seed of every tenant whose database is new.
+    async fn provision(&self) -> Result<()> {
+        for tenant in &self.settings.tenants {
+            let mut sql = String::new();
+            for file in tenant.schema.iter().chain(&tenant.seed) {
+                sql += &std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+                sql.push('\n');
+            }
+            let id = &tenant.tenant.id;
+            if !sql.is_empty() && !self.process.db.exists(id)? {
+                self.process.db.provision(id, &sql).await.with_context(|| format!("preparing the database of tenant {id}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn process(&self) -> &capabilities::Process {
+        &self.process
+    }
+
+    /// Compiles every script of the settings. One that does not compile is
+    /// reported and stays out; the others run.
+    pub async fn load_scripts(&mut self) -> Vec<(String, ProgramError)> {
+        let mut refused = Vec::new();
+        let settings = self.settings.clone();
+        for script in &settings.scripts {
+            match program(&self.engine, &script.file, &script.shown_file, &script.limits).await {
+                Ok(program) => {
+                    self.programs.insert(script.name.clone(), program);
+                }
+                Err(error) => refused.push((script.name.clone(), error)),
+            }
+        }
+        refused
+    }
+
+    /// Runs a script once. `sink` sees each log line as it is written.
+    pub async fn run(&self, program: &Program, run: Run) -> Result<Outcome, Busy> {
+        let mut call = Call::new(run.identity, run.limits, self.process.clone(), run.grant);
+        call.held.log.sink = run.sink;
+        sandbox::run(&self.engine, program, call, run.entry.as_deref(), run.input).await
+    }
+
+    async fn invoke(&self, request: Invoke) -> Invocation {
+        let script = &request.script;
+        let Some(program) = self.programs.get(&script.name) else {
+            return Invocation::Broken(format!("the script {} did not compile; the log of the start has the reason", script.name));
+        };
+        let grant = match grant(script) {
+            Ok(grant) => grant,
+            Err(error) => return Invocation::Broken(format!("{error:#}")),
+        };
+        let run = Run {
+            identity: request.identity,
+            limits: Arc::new(script.limits.clone()),
+            grant: Arc::new(grant),
+            entry: script.entry.clone(),
+            input: Some(request.input),
+            sink: None,
+        };
+        match self.run(program, run).await {
+            Ok(outcome) => Invocation::Ended(outcome),
+            Err(Busy(_)) => Invocation::Busy,
+        }
+    }
+}
+
+impl Scripts for Host {
+    fn invoke(&self, request: Invoke) -> BoxFuture<'_, Invocation> {
+        self.invoke(request).boxed()
+    }
+}
+
+/// One run of a program.
+pub struct Run {
+    pub identity: Arc<Identity>,
+    pub limits: Arc<Limits>,
+    pub grant: Arc<capabilities::Grant>,
+    /// None runs the default entry.
+    pub entry: Option<String>,
+    /// The argument as JSON text.
+    pub input: Option<String>,
+    pub sink: Option<capabilities::log::Sink>,
+}
+
+/// What a script of the settings is granted.
+pub fn grant(script: &ScriptSettings) -> Result<capabilities::Grant> {
+    let mut grant = capabilities::Grant::default();
+    for pattern in &script.http {
+        let pattern = pattern.parse().with_context(|| format!("the http list of script {}", script.name))?;
+        grant.http.allow.push(pattern);
+    }
+    Ok(grant)
+}
+
+/// Reads a file, source or artifact, and makes it ready to run.
+pub async fn program(engine: &Engine, path: &Path, shown: &str, limits: &Limits) -> Result<Program, ProgramError> {
+    let bytes = std::fs::read(path).map_err(|reason| ProgramError::Unreadable { path: path.to_owned(), reason: kind(&reason) })?;
+    if bytes.starts_with(b"\0asm") {
+        return Program::load(engine, &bytes).map_err(|reason| ProgramError::Artifact { path: path.to_owned(), reason });
+    }
+    let text = text(path, bytes)?;
+    let compiled = compile::compile(engine, shown, &text, limits).await?;
+    Program::from_snapshot(engine, &compiled.snapshot, compiled.description).map_err(ProgramError::Host)
+}
+
+/// A script's text.
+pub fn text(path: &Path, bytes: Vec<u8>) -> Result<String, ProgramError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        ProgramError::Unreadable { path: path.to_owned(), reason: format!("byte {at} is not UTF-8, so this is not the text of a script") }
+    })
+}
+
+/// Why a file could not be read, as a person says it.
+pub fn kind(reason: &std::io::Error) -> String {
+    match reason.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => reason.to_string(),
+    }
+}
+
+/// Puts together what the process owns.
+fn process(settings: &Settings, store: Store) -> Result<capabilities::Process> {
+    let db = db::Process::new(settings.data.clone());
+    let smtp = settings.smtp.as_ref().map(|smtp| services::notifications::Smtp { url: smtp.url.clone(), from: smtp.from.clone() });
+    let notifications = services::notifications::Notifications::new(store.clone(), smtp)?;
+    let kinds = settings.services.iter().map(|(name, service)| {
+        let kind = match service.kind {
+            ServiceKind::Table => services::Kind::Table,
+            ServiceKind::Notifications => services::Kind::Notifications,
+        };
+        (name.clone(), services::Settings { kind, table: service.table.clone(), key: service.key.clone() })
+    });
+    let mut outbound = http::Settings { private_networks: settings.http.private_networks.clone(), ..http::Settings::default() };
+    if let Some(user_agent) = &settings.http.user_agent {
+        outbound.user_agent = user_agent.clone();
+    }
+    Ok(capabilities::Process {
+        services: services::Process::new(kinds.collect(), db.clone(), notifications),
+        db,
+        events: events::Process::new(store.clone()),
+        http: http::Process::new(outbound)?,
+        storage: storage::Process::new(store),
+    })
+}
