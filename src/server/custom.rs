@@ -200,7 +200,7 @@ fn conclude(identity: &Identity, outcome: &Outcome) -> Result<Response, Problem>
     };
     let internal = StatusCode::INTERNAL_SERVER_ERROR;
     match outcome.status {
-        Status::Completed => response::compose(outcome.result.as_deref()).or_else(|reason| {
+        Status::Completed => response::compose(outcome.result.as_deref()).map_err(|reason| {
             tracing::error!(
                 execution_id = identity.execution.id,
                 tenant_id = identity.tenant.id,
@@ -208,7 +208,7 @@ fn conclude(identity: &Identity, outcome: &Outcome) -> Result<Response, Problem>
                 reason,
                 "the script returned no sound response",
             );
-            Err(Problem::new(internal, "bad_response", "The script's answer is not a valid response."))
+            Problem::new(internal, "bad_response", "The script's answer is not a valid response.")
         }),
         Status::Failed => failed("script_failed", internal, "The script failed."),
         Status::Timeout => failed("script_timeout", StatusCode::GATEWAY_TIMEOUT, "The script did not end in time."),

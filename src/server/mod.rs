@@ -52,7 +52,7 @@ pub trait Scripts: Send + Sync + 'static {
 pub struct Invoke {
     pub script: Arc<ScriptSettings>,
     pub identity: Arc<Identity>,
-    /// The entry's one argument, as JSON text: `req`, see [`request`].
+    /// The entry's one argument, as JSON text: `req`, as request.rs shapes it.
     pub input: String,
 }
 
@@ -60,7 +60,7 @@ pub struct Invoke {
 #[derive(Debug, Clone)]
 pub enum Invocation {
     /// The script ran to whatever end.
-    Ended(Outcome),
+    Ended(Box<Outcome>),
     /// No sandbox was free within `sandboxes.wait`.
     Busy,
     /// The script cannot run: it is missing, does not compile, or the host

@@ -18,6 +18,9 @@ use crate::settings::ScriptSettings;
 /// Segments that a pattern may have; a longer path matches nothing.
 const MAX_SEGMENTS: usize = 32;
 
+/// A path's parameters in order, names and decoded values.
+pub type Parameters = Vec<(String, String)>;
+
 /// What an HTTP script answers to, below `/api/custom`.
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -64,7 +67,7 @@ impl Pattern {
 
     /// The parameters, in order, where the path matches. Takes the path's
     /// segments decoded; a parameter is never empty.
-    fn matches(&self, path: &[String]) -> Option<Vec<(String, String)>> {
+    fn matches(&self, path: &[String]) -> Option<Parameters> {
         if self.0.len() != path.len() {
             return None;
         }
@@ -214,7 +217,7 @@ pub fn of_method<'a>(
     scripts: &'a [Arc<ScriptSettings>],
     method: &Method,
     path: &[String],
-) -> Option<(&'a Arc<ScriptSettings>, Vec<(String, String)>)> {
+) -> Option<(&'a Arc<ScriptSettings>, Parameters)> {
     // A client that asks for the head alone gets what GET would say.
     let method = if method == Method::HEAD { &Method::GET } else { method };
     scripts.iter().find_map(|script| {

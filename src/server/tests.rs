@@ -47,7 +47,7 @@ impl Scripts for Fake {
             let name = request.script.name.split(' ').next().unwrap_or_default();
             let ended = |status, result: Option<&str>| {
                 let failed = status != Status::Completed;
-                Invocation::Ended(Outcome {
+                Invocation::Ended(Box::new(Outcome {
                     status,
                     result: result.map(|text| RawValue::from_string(text.to_owned()).unwrap()),
                     error: failed.then(|| ScriptError {
@@ -68,7 +68,7 @@ impl Scripts for Fake {
                     duration: Duration::from_millis(1),
                     memory_bytes: 1,
                     host_calls: 0,
-                })
+                }))
             };
             match name {
                 "returns" => {
@@ -80,6 +80,8 @@ impl Scripts for Fake {
                     self.release.notified().await;
                     ended(Status::Completed, Some(r#"{"status":200,"body":"late"}"#))
                 }
+                // More than the sockets' buffers hold.
+                "large" => ended(Status::Completed, Some(&format!("\"{}\"", "x".repeat(32 << 20)))),
                 "throws" => ended(Status::Failed, None),
                 "times-out" => ended(Status::Timeout, None),
                 "exceeds" => ended(Status::Limit, None),
@@ -155,6 +157,7 @@ fn settings() -> Settings {
         script("report", "/report", "GET", |script| script.permission = Some("reports.view".to_owned())),
         script("returns", "/returns", "POST", |_| {}),
         script("slow", "/slow", "GET", |_| {}),
+        script("large", "/large", "GET", |_| {}),
         script("throws", "/throws", "GET", |_| {}),
         script("times-out", "/times-out", "GET", |_| {}),
         script("exceeds", "/exceeds", "GET", |_| {}),
@@ -545,8 +548,71 @@ async fn malformed_and_slow_requests() {
     assert_eq!(host.ask("GET", "/healthz", "", "").await.status, 200);
 }
 
+#[tokio::test]
+async fn http_2() {
+    // Other rooms' clients need the provider as well; the first one installs it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let host = Host::start(|_| {}).await;
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let url = |path: &str| format!("http://{}/api/custom/{path}", host.address);
+    let allowed = client.post(url("echo")).bearer_auth("ann-token").body("x").send().await.unwrap();
+    assert_eq!((allowed.status().as_u16(), allowed.version()), (201, reqwest::Version::HTTP_2));
+    assert_eq!(allowed.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(host.fake.req()["body"], "x");
+    let denied = client.post(url("echo")).send().await.unwrap();
+    assert_eq!(denied.status().as_u16(), 401);
+    let large = client.post(url("echo")).bearer_auth("ann-token").body(vec![b'x'; 70_000]).send().await.unwrap();
+    assert_eq!(large.status().as_u16(), 413);
+    let headed = client.head(url("nothing")).bearer_auth("ann-token").send().await.unwrap();
+    assert_eq!((headed.status().as_u16(), headed.text().await.unwrap().as_str()), (404, ""));
+}
+
+/// A client that always sends a little more, and never enough.
+#[tokio::test]
+async fn trickling() {
+    let host = Host::start(|_| {}).await;
+    let head = format!("POST /api/custom/echo HTTP/1.1\r\n{ANN}");
+    for (start, status) in [(format!("{head}X: "), None), (format!("{head}Content-Length: 9999\r\n\r\n"), Some(408))] {
+        let (mut reader, mut writer) = TcpStream::connect(host.address).await.unwrap().into_split();
+        writer.write_all(start.as_bytes()).await.unwrap();
+        let trickle = async {
+            let mut pace = tokio::time::interval(Duration::from_millis(20));
+            while writer.write_all(b"x").await.is_ok() {
+                pace.tick().await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut answer = Vec::new();
+        tokio::select! {
+            () = trickle => {}
+            read = tokio::time::timeout(Duration::from_secs(5), reader.read_to_end(&mut answer)) => {
+                // A reset is as good an end as any.
+                let _ = read.expect("the host closes the connection");
+            }
+        }
+        match status {
+            Some(status) => assert_eq!(Answer::parse(&answer).status, status),
+            None => assert!(answer.is_empty() || Answer::parse(&answer).status == 408),
+        }
+    }
+    assert_eq!(host.fake.count(), 0);
+}
+
+/// A client that does not read its answer holds its connection no longer than
+/// one that says nothing.
+#[tokio::test]
+async fn answers_that_are_not_read() {
+    let host = Host::start(|settings| settings.server.max_connections = 1).await;
+    let mut deaf = TcpStream::connect(host.address).await.unwrap();
+    deaf.write_all(format!("GET /api/custom/large HTTP/1.1\r\n{ANN}\r\n").as_bytes()).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(5), host.ask("GET", "/healthz", "", "")).await;
+    assert_eq!(answer.expect("the slot is free again").status, 200);
+    assert_eq!(host.fake.count(), 1);
+}
+
 /// A returned value, the status, headers, and the body, or what the log says.
 #[rustfmt::skip]
+#[allow(clippy::type_complexity, reason = "the table reads best as plain tuples")]
 const RETURNED: &[(&str, u16, &[(&str, &str)], &str)] = &[
     (r#"{"status":200,"headers":{"Content-Type":"application/json"},"body":{"a":1.10}}"#, 200, &[("content-type", "application/json")], r#"{"a":1.10}"#),
     (r#"{"status":403,"body":{"error":"no"}}"#, 403, &[("content-type", "application/json")], r#"{"error":"no"}"#),
@@ -687,7 +753,8 @@ async fn a_caller_who_leaves_ends_the_call() {
 
 #[tokio::test]
 async fn stopping_lets_requests_end() {
-    let mut host = Host::start(|_| {}).await;
+    // Long enough that it is not silence that ends the idle connection.
+    let mut host = Host::start(|settings| settings.server.header_timeout = Duration::from_secs(60)).await;
     let stop = host.stop.take().unwrap();
     // Between two requests: closed at once.
     let mut idle = TcpStream::connect(host.address).await.unwrap();

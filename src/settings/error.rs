@@ -36,11 +36,13 @@ pub(super) struct Fault {
     pub span: Range<usize>,
     pub message: String,
     pub help: Option<String>,
+    /// Whether it was found while reading, before keys were known for what they are.
+    pub unread: bool,
 }
 
 impl Fault {
     pub fn new(span: Range<usize>, message: impl Into<String>) -> Fault {
-        Fault { span, message: message.into(), help: None }
+        Fault { span, message: message.into(), help: None, unread: false }
     }
 
     pub fn help(mut self, help: impl Into<String>) -> Fault {
@@ -64,7 +66,7 @@ impl SettingsError {
     }
 
     pub(super) fn at(text: &str, path: &Path, fault: Fault) -> SettingsError {
-        let Fault { span, message, help } = fault;
+        let Fault { span, message, help, unread } = fault;
         let start = floor(text, span.start);
         let end = floor(text, span.end).max(start);
         // A table's span runs over all its lines; its first is place enough.
@@ -72,7 +74,7 @@ impl SettingsError {
         let line = text[..start].matches('\n').count() + 1;
         let column = text[..start].rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         let file = path.display().to_string();
-        let shown = mask(text);
+        let shown = mask(text, unread);
         let mut group = Level::ERROR
             .primary_title(message.as_str())
             .element(Snippet::source(shown.as_str()).path(file.as_str()).annotation(AnnotationKind::Primary.span(start..end)));
@@ -104,10 +106,11 @@ fn floor(text: &str, mut index: usize) -> usize {
     index
 }
 
-/// The text with the values of secret keys as asterisks, byte for byte, so that
-/// places still hold: reports end up in logs and tickets.
-fn mask(text: &str) -> String {
-    const SECRET: &[&str] = &["token", "token_sha256", "url", "password"];
+/// The text with secrets as asterisks, byte for byte, so that places still
+/// hold: reports end up in logs and tickets. Where the text could not be read,
+/// any key may be a secret one that is misspelt, so all that is quoted goes.
+fn mask(text: &str, unread: bool) -> String {
+    const SECRET: &[&str] = &["token", "token_sha256", "url"];
     text.split_inclusive('\n')
         .map(|line| {
             let secret = SECRET.iter().any(|key| {
@@ -115,34 +118,30 @@ fn mask(text: &str) -> String {
                     line[start + key.len()..].trim_start_matches(['"', '\'', ' ', '\t']).starts_with('=')
                 })
             });
-            // Everything quoted on such a line: an inline table may hold more.
-            if secret { mask_quoted(line) } else { line.to_owned() }
+            // Of the whole line: an inline table may hold more than one.
+            if unread || secret { mask_quoted(line) } else { line.to_owned() }
         })
         .collect()
 }
 
 fn mask_quoted(line: &str) -> String {
     let mut quote = None;
-    let mut value = false;
     let mut masked = String::with_capacity(line.len());
-    for c in line.chars() {
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
         match quote {
-            Some(open) if c == open => {
-                quote = None;
-                masked.push(c);
+            Some(open) if c == open => quote = None,
+            Some(_) if c == '\n' || c == '\r' => {}
+            Some(open) => {
+                let escaped = if open == '"' && c == '\\' { characters.next() } else { None };
+                let length = c.len_utf8() + escaped.map_or(0, char::len_utf8);
+                masked.extend(std::iter::repeat_n('*', length));
+                continue;
             }
-            Some(_) if value => masked.extend(std::iter::repeat_n('*', c.len_utf8())),
-            None => {
-                match c {
-                    '"' | '\'' => quote = Some(c),
-                    '=' => value = true,
-                    ',' => value = false,
-                    _ => {}
-                }
-                masked.push(c);
-            }
-            Some(_) => masked.push(c),
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None => {}
         }
+        masked.push(c);
     }
     masked
 }

@@ -189,7 +189,7 @@ pub(super) fn parse(
     variable: &impl Fn(&str) -> Option<String>,
 ) -> Result<Checked, SettingsError> {
     let at = |fault| SettingsError::at(text, path, fault);
-    let file: File = toml::from_str(text).map_err(|error| at(syntax(&error)))?;
+    let file: File = toml::from_str(text).map_err(|error| at(Fault { unread: true, ..syntax(&error) }))?;
     let mut reader = Reader { folder, files: Vec::new() };
     let mut settings = reader.general(&file).map_err(at)?;
     environment::apply(&mut settings, variable)?;

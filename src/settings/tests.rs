@@ -305,3 +305,34 @@ fn files_must_exist() {
     let error = Settings::load(Some(&path), NOTHING).unwrap_err();
     assert!(error.to_string().contains("is not UTF-8 text"), "{error}");
 }
+
+#[test]
+fn secrets_stay_out_of_reports() {
+    for text in [
+        "[[users]]\ntoekn = \"hunter2\"",
+        "[[users]]\ntoken = [\"a\", \"hunter2\"]",
+        "[[users]]\ntoken = \"a\\\"hunter2\" x",
+        "[[users]]\ntoken = \"hunter2",
+        "[[users]]\ntoken = 'hunter2",
+        "users = [{id = \"a\", tenant = \"b\", token = \"hunter2\"}]",
+    ] {
+        let report = parse(text).expect_err(text).to_string();
+        assert!(report.contains("airlock.toml:"), "{report}");
+        assert!(!report.contains("hunter2"), "{report}");
+    }
+}
+
+/// Whatever the text, an error is a report and not a panic.
+#[test]
+fn broken_text() {
+    let text = format!("# ü\n{FULL}");
+    for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
+        for broken in [text[..end].to_owned(), format!("{}ü{}", &text[..end], &text[end..])] {
+            if let Err(error) = parse(&broken) {
+                let report = error.to_string();
+                assert!(report.contains("airlock.toml:"), "{report}");
+                assert!(!report.contains("hunter2") && !report.contains("ann-secret"), "{report}");
+            }
+        }
+    }
+}
