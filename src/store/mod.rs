@@ -5,6 +5,8 @@
 //! contending for the file's lock is not.
 
 pub mod clock;
+#[cfg(test)]
+pub mod fixture;
 pub mod usage;
 
 use std::future::Future;

@@ -45,6 +45,8 @@ CREATE TABLE emails (
     subject      TEXT    NOT NULL,
     body         TEXT    NOT NULL,
     html         TEXT,
+    -- Of the subject, the body and the HTML.
+    bytes        INTEGER NOT NULL,
     created_at   INTEGER NOT NULL,
     -- NULL while the mail waits to be sent.
     sent_at      INTEGER,
