@@ -1,13 +1,14 @@
 //! The host's own durable data. What a write has answered is on disk.
 //!
 //! SQLite in WAL mode: one connection writes, several read. SQLite lets one
-//! writer in at a time anyway; queueing for a connection is fair, where
-//! contending for the file's lock is not.
+//! writer in at a time anyway, and a queue before it is fair where contending
+//! for the file's lock is not.
 
 pub mod clock;
 #[cfg(test)]
 pub mod fixture;
 pub mod usage;
+mod writer;
 
 use std::future::Future;
 use std::path::Path;
@@ -25,6 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::runtime::failure::Failure;
 use clock::{Clock, Millis};
+use writer::Writer;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
@@ -38,7 +40,7 @@ const TURN: Duration = Duration::from_secs(30);
 /// A handle on the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    writer: SqlitePool,
+    writer: Writer,
     readers: SqlitePool,
     clock: Clock,
 }
@@ -65,7 +67,7 @@ impl Store {
             let readers = pool(READERS)
                 .connect_with(options.pragma("query_only", "ON").row_buffer_size(4))
                 .await?;
-            anyhow::Ok(Store { writer, readers, clock: Clock::system() })
+            anyhow::Ok(Store { writer: Writer::new(writer), readers, clock: Clock::system() })
         };
         open.await.with_context(|| format!("could not open the database {}", path.display()))
     }
@@ -76,7 +78,7 @@ impl Store {
         let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
         let writer = pool(1).connect_with(options).await?;
         MIGRATIONS.run(&writer).await?;
-        Ok(Store { readers: writer.clone(), writer, clock: Clock::system() })
+        Ok(Store { readers: writer.clone(), writer: Writer::new(writer), clock: Clock::system() })
     }
 
     /// The same database by another clock.
@@ -108,28 +110,19 @@ impl Store {
 
     /// Runs queries in one transaction, which is committed where `work` answers
     /// Ok and rolled back where it answers Err. Once this has answered Ok, the
-    /// write is durable. Dropping the answer's future rolls back, unless the
-    /// commit has begun.
-    pub fn write<T, E>(
+    /// write is durable. Dropping the future before takes back a write that has
+    /// not begun; one that has may be done all the same.
+    pub async fn write<T, E>(
         &self,
         work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>>
         + Send
         + 'static,
-    ) -> Running<Result<T, E>>
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<sqlx::Error> + Send + 'static,
     {
-        let writer = self.writer.clone();
-        Running::spawn(async move {
-            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-            let answer = work(&mut transaction).await;
-            match answer {
-                Ok(_) => transaction.commit().await?,
-                Err(_) => transaction.rollback().await?,
-            }
-            answer
-        })
+        self.writer.write(work).await
     }
 }
 
