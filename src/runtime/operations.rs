@@ -9,8 +9,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use super::failure::Failure;
@@ -22,12 +22,12 @@ type Finished = Box<dyn Any + Send>;
 
 struct Running {
     ticket: Ticket,
-    /// What the operation answers when the call's deadline cuts it short.
-    future: Pin<Box<dyn Future<Output = Finished> + Send>>,
+    /// Answers None where there is no result to take.
+    future: Pin<Box<dyn Future<Output = Option<Finished>> + Send>>,
 }
 
 impl Future for Running {
-    type Output = (Ticket, Finished);
+    type Output = (Ticket, Option<Finished>);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let ticket = self.ticket;
@@ -40,6 +40,8 @@ impl Future for Running {
 pub struct Operations {
     next: Ticket,
     running: FuturesUnordered<Running>,
+    /// How many of those running are timers.
+    timers: usize,
     finished: HashMap<Ticket, Finished>,
 }
 
@@ -51,37 +53,56 @@ impl Operations {
         deadline: Instant,
         expired: impl FnOnce() -> Failure + Send + 'static,
     ) -> Ticket {
-        self.next = self.next.wrapping_add(1);
-        let future = Box::pin(async move {
+        self.push(async move {
             let result = match tokio::time::timeout_at(deadline, future).await {
                 Ok(result) => result,
                 Err(_) => Err(expired()),
             };
-            Box::new(result) as Finished
-        });
-        self.running.push(Running { ticket: self.next, future });
+            Some(Box::new(result) as Finished)
+        })
+    }
+
+    /// Begins an operation that ends at a time and has no result to take: once
+    /// [`wait`](Operations::wait) has named it, nothing of it is left.
+    pub fn start_timer(&mut self, end: Instant) -> Ticket {
+        self.timers += 1;
+        self.push(async move {
+            tokio::time::sleep_until(end).await;
+            None
+        })
+    }
+
+    fn push(&mut self, future: impl Future<Output = Option<Finished>> + Send + 'static) -> Ticket {
+        self.next = self.next.wrapping_add(1);
+        self.running.push(Running { ticket: self.next, future: Box::pin(future) });
         self.next
     }
 
-    /// How many are under way or wait to be taken.
+    /// How many are under way or wait to be taken. Timers are not among them:
+    /// they cost the host next to nothing.
     pub fn pending(&self) -> usize {
-        self.running.len() + self.finished.len()
+        self.running.len() - self.timers + self.finished.len()
     }
 
-    /// Waits for at least one to end; answers all that have.
+    /// Waits for at least one to end; answers all that have. Answers none where
+    /// none is under way.
     pub async fn wait(&mut self) -> Vec<Ticket> {
         let mut ended = Vec::new();
-        if let Some((ticket, finished)) = self.running.next().await {
-            ended.push(ticket);
-            self.finished.insert(ticket, finished);
+        if let Some(first) = self.running.next().await {
+            ended.push(self.end(first));
         }
-        while let Some(Some((ticket, finished))) =
-            futures_util::FutureExt::now_or_never(self.running.next())
-        {
-            ended.push(ticket);
-            self.finished.insert(ticket, finished);
+        while let Some(Some(next)) = self.running.next().now_or_never() {
+            ended.push(self.end(next));
         }
         ended
+    }
+
+    fn end(&mut self, (ticket, finished): (Ticket, Option<Finished>)) -> Ticket {
+        match finished {
+            Some(finished) => drop(self.finished.insert(ticket, finished)),
+            None => self.timers -= 1,
+        }
+        ticket
     }
 
     /// Hands over the result of an operation that has ended. None where the
@@ -90,9 +111,56 @@ impl Operations {
         let finished = self.finished.remove(&ticket)?;
         finished.downcast::<Result<T, Failure>>().ok().map(|result| *result)
     }
+}
 
-    /// Forgets the result of an operation that has none to take.
-    pub fn discard(&mut self, ticket: Ticket) {
-        self.finished.remove(&ticket);
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn start<T: Send + 'static>(operations: &mut Operations, result: T) -> Ticket {
+        let deadline = Instant::now() + Duration::from_secs(3600);
+        let late = || Failure::new("TimeoutError", "too late");
+        operations.start(std::future::ready(Ok(result)), deadline, late)
+    }
+
+    #[tokio::test]
+    async fn a_result_is_taken_once_and_as_what_it_is() {
+        let mut operations = Operations::default();
+        let number = start(&mut operations, 7);
+        // An operation that answers nothing may fail all the same.
+        let nothing = start(&mut operations, ());
+        let mut ended = operations.wait().await;
+        ended.sort_unstable();
+        assert_eq!(ended, [number, nothing]);
+        assert_eq!(operations.take::<()>(nothing), Some(Ok(())));
+        assert_eq!(operations.take::<i32>(number), Some(Ok(7)));
+        assert_eq!(operations.take::<i32>(number), None);
+        assert_eq!(operations.pending(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_timer_ends_in_time_and_leaves_nothing() {
+        let mut operations = Operations::default();
+        let late = operations.start_timer(Instant::now() + Duration::from_secs(3600));
+        let early = operations.start_timer(Instant::now());
+        assert_eq!(operations.pending(), 0, "timers do not count");
+        assert_eq!(operations.wait().await, [early]);
+        assert!(operations.finished.is_empty());
+        assert_eq!(operations.take::<()>(early), None);
+        assert!(operations.wait().now_or_never().is_none(), "{late} is still under way");
+        assert!(Operations::default().wait().await.is_empty(), "nothing is under way");
+    }
+
+    #[tokio::test]
+    async fn operations_end_with_the_deadline() {
+        let mut operations = Operations::default();
+        let never = std::future::pending::<Result<(), Failure>>();
+        let ticket = operations.start(never, Instant::now(), || Failure::new("TimeoutError", "too late"));
+        assert_eq!(operations.pending(), 1);
+        assert_eq!(operations.wait().await, [ticket]);
+        let failure = operations.take::<()>(ticket).unwrap().unwrap_err();
+        assert_eq!(failure.name, "TimeoutError");
     }
 }

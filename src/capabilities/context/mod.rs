@@ -1,1 +1,3 @@
-//! To be written.
+//! For whom, as what and why a call runs, as the script may know it.
+
+mod host;

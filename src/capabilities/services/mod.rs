@@ -1,4 +1,6 @@
 //! To be written.
 
+pub mod notifications;
+
 /// What the process owns.
 pub struct Process {}

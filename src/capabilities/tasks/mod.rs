@@ -1,1 +1,3 @@
-//! To be written.
+//! Waiting for what a script has under way.
+
+mod host;

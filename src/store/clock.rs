@@ -1,0 +1,42 @@
+//! The host's wall clock, which tests set by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Milliseconds since the Unix epoch.
+pub type Millis = i64;
+
+/// A source of the time. Cheap to clone.
+#[derive(Clone)]
+pub struct Clock(Source);
+
+#[derive(Clone)]
+enum Source {
+    System,
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    pub fn system() -> Clock {
+        Clock(Source::System)
+    }
+
+    /// Stands still until it is advanced; its clones advance with it.
+    pub fn manual(now: Millis) -> Clock {
+        Clock(Source::Manual(Arc::new(AtomicI64::new(now))))
+    }
+
+    pub fn now(&self) -> Millis {
+        match &self.0 {
+            Source::System => chrono::Utc::now().timestamp_millis(),
+            Source::Manual(now) => now.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Moves a manual clock. The system's stays as it is.
+    pub fn advance(&self, by: Millis) {
+        if let Source::Manual(now) = &self.0 {
+            now.fetch_add(by, Ordering::Relaxed);
+        }
+    }
+}

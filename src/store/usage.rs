@@ -1,0 +1,84 @@
+//! What a tenant takes up in a table.
+
+use sqlx::SqliteConnection;
+
+/// The tables that are accounted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    Storage,
+    Outbox,
+    Emails,
+}
+
+impl Room {
+    fn name(self) -> &'static str {
+        match self {
+            Room::Storage => "storage",
+            Room::Outbox => "outbox",
+            Room::Emails => "emails",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub items: i64,
+    /// Bytes of the tenant's own data, without the database's overhead.
+    pub bytes: i64,
+}
+
+/// Adds a difference and answers the sum. Belongs into the transaction that
+/// makes the difference.
+pub async fn add(
+    connection: &mut SqliteConnection,
+    tenant: &str,
+    room: Room,
+    difference: Usage,
+) -> sqlx::Result<Usage> {
+    let (items, bytes) = sqlx::query_as(
+        "INSERT INTO usage (tenant, room, items, bytes) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (tenant, room) DO UPDATE
+         SET items = usage.items + excluded.items, bytes = usage.bytes + excluded.bytes
+         RETURNING items, bytes",
+    )
+    .bind(tenant)
+    .bind(room.name())
+    .bind(difference.items)
+    .bind(difference.bytes)
+    .fetch_one(connection)
+    .await?;
+    Ok(Usage { items, bytes })
+}
+
+/// What a tenant takes up now.
+pub async fn of(
+    connection: &mut SqliteConnection,
+    tenant: &str,
+    room: Room,
+) -> sqlx::Result<Usage> {
+    let row = sqlx::query_as("SELECT items, bytes FROM usage WHERE tenant = $1 AND room = $2")
+        .bind(tenant)
+        .bind(room.name())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|(items, bytes)| Usage { items, bytes }).unwrap_or_default())
+}
+
+/// The tenants that have something in a room, after a given one, in the order
+/// of their ids.
+pub async fn tenants(
+    connection: &mut SqliteConnection,
+    room: Room,
+    after: &str,
+    limit: u32,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT tenant FROM usage WHERE tenant > $1 AND room = $2 AND items > 0
+         ORDER BY tenant LIMIT $3",
+    )
+    .bind(after)
+    .bind(room.name())
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}
