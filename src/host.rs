@@ -80,7 +80,7 @@ impl Host {
                 sql.push('\n');
             }
             let id = &tenant.tenant.id;
-            if !sql.is_empty() && !self.process.db.exists(id)? {
+            if !sql.is_empty() && !self.process.db.exists(id) {
                 self.process.db.provision(id, &sql).await.with_context(|| format!("preparing the database of tenant {id}"))?;
             }
         }
@@ -140,7 +140,7 @@ impl Host {
             sink: None,
         };
         match self.run(program, run).await {
-            Ok(outcome) => Invocation::Ended(outcome),
+            Ok(outcome) => Invocation::Ended(Box::new(outcome)),
             Err(Busy(_)) => Invocation::Busy,
         }
     }
@@ -206,7 +206,13 @@ pub fn kind(reason: &std::io::Error) -> String {
 /// Puts together what the process owns.
 fn process(settings: &Settings, store: Store) -> Result<capabilities::Process> {
     let db = db::Process::new(settings.data.clone());
-    let smtp = settings.smtp.as_ref().map(|smtp| services::notifications::Smtp { url: smtp.url.clone(), from: smtp.from.clone() });
+    let smtp = match &settings.smtp {
+        None => None,
+        Some(smtp) => {
+            let from = smtp.from.clone().context("[smtp] has no `from`: name the sender of all mails, as in from = \"Shop <shop@example.com>\"")?;
+            Some(services::notifications::Smtp { url: smtp.url.clone(), from })
+        }
+    };
     let notifications = services::notifications::Notifications::new(store.clone(), smtp)?;
     let kinds = settings.services.iter().map(|(name, service)| {
         let kind = match service.kind {

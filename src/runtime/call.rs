@@ -29,11 +29,19 @@ pub struct Call {
     pub hard_deadline: Instant,
     /// The limits that host functions refused for, in the order of refusal.
     pub hits: Vec<LimitHit>,
+    /// Whether the script asked for operations without end and without waiting.
+    flooded: bool,
     /// How often each limit was counted against.
     counts: [u64; Limit::ALL.len()],
     /// The linear memory, as far as it grew.
     pub memory: MemoryMeter,
 }
+
+/// The trap of a call that hit a limit, the last of [`Call::hits`], where no
+/// failure could be answered.
+#[derive(Debug, thiserror::Error)]
+#[error("a limit ended the call")]
+pub struct Stopped;
 
 /// Bounds and measures a call's linear memory.
 #[derive(Debug, Default)]
@@ -81,6 +89,7 @@ impl Call {
             soft_deadline,
             hard_deadline,
             hits: Vec::new(),
+            flooded: false,
             counts: [0; Limit::ALL.len()],
             memory: MemoryMeter::default(),
         }
@@ -103,17 +112,30 @@ impl Call {
         });
         match refused {
             Ok(()) => {
-                let timeout = self.limits.timeout;
-                self.operations.start(future, self.soft_deadline, move || {
-                    Failure::limit(Limit::Timeout, timeout, timeout)
-                })
+                let timeout = self.timeout();
+                self.operations.start(future, self.soft_deadline, move || timeout)
             }
             Err(failure) => self.refuse::<T>(failure),
         }
     }
 
-    /// An operation that has already failed.
+    /// What an operation fails with once the soft deadline has passed.
+    pub fn timeout(&self) -> Failure {
+        let timeout = self.limits.timeout;
+        Failure::limit(Limit::Timeout, timeout, timeout)
+    }
+
+    /// An operation that has already failed. A script that goes on asking
+    /// without ever waiting gets no more of them: each costs the host memory.
+    /// It is stopped when it waits.
     pub fn refuse<T: Send + 'static>(&mut self, failure: Failure) -> Ticket {
+        let limit = self.limits.concurrent_operations;
+        let pending = self.operations.pending() as u64;
+        if pending > limit.saturating_mul(2) {
+            self.flooded = true;
+            self.hit(Limit::ConcurrentOperations.hit(limit, pending));
+            return Ticket::MAX;
+        }
         let deadline = self.hard_deadline;
         let again = failure.clone();
         self.operations.start::<T>(std::future::ready(Err(failure)), deadline, move || again)
@@ -126,10 +148,31 @@ impl Call {
             .operations
             .take::<T>(ticket)
             .ok_or_else(|| wasmtime::Error::msg("took an operation that is not there"))?;
-        if let Err(Failure { limit: Some(hit), .. }) = &result {
-            self.hit(hit.clone());
+        if let Err(failure) = &result {
+            self.hits_of(failure);
         }
         Ok(result)
+    }
+
+    /// Ends the call where it asked for more than any script can want.
+    pub fn require_not_flooded(&self) -> wasmtime::Result<()> {
+        if self.flooded { Err(Stopped.into()) } else { Ok(()) }
+    }
+
+    /// Counts against a limit where no failure can be answered: over the limit,
+    /// the call ends.
+    pub fn count_or_stop(&mut self, limit: Limit) -> wasmtime::Result<()> {
+        self.count(limit, 1).map_err(|failure| {
+            self.hits_of(&failure);
+            Stopped.into()
+        })
+    }
+
+    /// Notes the limit that a failure names.
+    pub fn hits_of(&mut self, failure: &Failure) {
+        if let Some(hit) = &failure.limit {
+            self.hit(hit.clone());
+        }
     }
 
     /// Counts against a limit of the whole call.

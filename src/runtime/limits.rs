@@ -130,6 +130,11 @@ limits! {
 }
 
 impl Limit {
+    /// The limit of that name.
+    pub fn named(name: &str) -> Option<Limit> {
+        Limit::ALL.iter().copied().find(|limit| limit.name() == name)
+    }
+
     /// The setting that changes it.
     pub fn setting(self) -> String {
         format!("limits.{}", self.name())

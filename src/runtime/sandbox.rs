@@ -9,7 +9,7 @@ use wasmtime::{Module, Store, Trap, UpdateDeadline};
 
 use super::bindings::ScriptPre;
 use super::bindings::airlock::script::types::{Call as Request, Cause, ScriptError as Raised};
-use super::call::Call;
+use super::call::{Call, Stopped};
 use super::engine::Engine;
 use super::failure::LimitHit;
 use super::limits::Limit;
@@ -181,6 +181,12 @@ impl Sandbox {
         };
         if trap.is::<HardDeadline>() {
             return limited("TimeoutError", Limit::Timeout, limits.timeout + limits.grace);
+        }
+        if trap.is::<Stopped>()
+            && let Some(hit) = call.hits.last()
+            && let Some(limit) = Limit::named(&hit.name)
+        {
+            return limited("LimitError", limit, hit.used);
         }
         match trap.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => return limited("LimitError", Limit::Fuel, limits.fuel),

@@ -31,12 +31,7 @@ impl Host for Call {
     fn start_sleep(&mut self, milliseconds: u64) -> wasmtime::Result<Ticket> {
         // A sleep has no result that could carry the failure, and ending at
         // once would turn a script's waiting into spinning.
-        self.count(Limit::HostCalls, 1).map_err(|failure| {
-            if let Some(hit) = failure.limit {
-                self.hit(hit);
-            }
-            wasmtime::Error::msg(failure.message)
-        })?;
+        self.count_or_stop(Limit::HostCalls)?;
         let end = end_of_sleep(Instant::now(), milliseconds, self.soft_deadline, self.hard_deadline);
         Ok(self.operations.start_timer(end))
     }

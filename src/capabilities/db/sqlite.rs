@@ -1,0 +1,328 @@
+//! A connection to one tenant's file, with the guards that SQL of a script
+//! runs behind.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthContext, Authorization};
+use rusqlite::limits::Limit as Sqlite;
+use rusqlite::{Connection, OpenFlags, ffi};
+use tokio::time::Instant;
+
+use super::{authorizer, functions};
+use crate::runtime::failure::Failure;
+use crate::runtime::limits::{Limit, Limits};
+
+/// The longest value or row that a script's SQL may make or read, in bytes.
+/// Between two looks at the clock SQLite may touch a value some hundred times.
+pub const VALUE_BYTES: usize = 256 << 10;
+
+/// Instructions between two looks at the clock: some ten microseconds, and at
+/// most this many values of [`VALUE_BYTES`].
+const INSTRUCTIONS: i32 = 250;
+
+/// SQLite counts the memory of all connections of the process together. Above
+/// the first size it gives up clean pages of its caches. Above the second every
+/// statement that has run for [`LONG`] is stopped, for what fills memory is a
+/// sort, a grouping or a recursion. Above the third SQLite gets no more at all.
+const MEMORY_RECYCLED: i64 = 192 << 20;
+const MEMORY_STOPPED: i64 = 384 << 20;
+const MEMORY_REFUSED: i64 = 768 << 20;
+const LONG: Duration = Duration::from_millis(50);
+
+/// Longer statements are prepared anew each time: what is cached outlives its
+/// call, and a script could fill memory with it.
+const CACHED_BYTES: usize = 2048;
+
+/// Until when something may take, and the limit that says so.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    pub at: Instant,
+    pub limit: Limit,
+    /// The limit's value, in milliseconds.
+    pub value: u64,
+}
+
+impl Deadline {
+    /// From now on.
+    pub fn of(limits: &Limits, limit: Limit) -> Deadline {
+        Deadline { at: Instant::now() + limits.duration(limit), limit, value: limits.get(limit) }
+    }
+
+    pub fn failure(&self) -> Failure {
+        Failure::limit(self.limit, self.value, self.value)
+    }
+
+    pub fn sooner(self, other: Deadline) -> Deadline {
+        if other.at < self.at { other } else { self }
+    }
+}
+
+/// Why a statement was stopped while it ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    Deadline,
+    /// Nobody waits for it any more.
+    Dropped,
+    Memory,
+}
+
+/// What the callbacks of a connection share with whoever runs a statement on it.
+#[derive(Default)]
+struct Watch {
+    run: Option<Run>,
+    stop: Option<Stop>,
+    /// What the authorizer refused.
+    denied: Option<String>,
+    functions: u32,
+}
+
+struct Run {
+    began: std::time::Instant,
+    deadline: std::time::Instant,
+    dropped: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Control {
+    /// The host's own statements pass the authorizer. They are never prepared
+    /// through the statement cache, where a script's text could find them.
+    trusted: AtomicBool,
+    watch: Mutex<Watch>,
+}
+
+impl Control {
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn authorize(&self, context: &AuthContext<'_>) -> Authorization {
+        if self.trusted.load(Ordering::Relaxed) {
+            return Authorization::Allow;
+        }
+        let mut watch = self.watch();
+        let mut answer = authorizer::check(context);
+        if let rusqlite::hooks::AuthAction::Function { .. } = context.action {
+            watch.functions += 1;
+            if watch.functions > authorizer::FUNCTIONS_PER_STATEMENT {
+                answer = Err(format!(
+                    "a statement may call at most {} functions",
+                    authorizer::FUNCTIONS_PER_STATEMENT
+                ));
+            }
+        }
+        match answer {
+            Ok(()) => Authorization::Allow,
+            Err(reason) => {
+                watch.denied.get_or_insert(reason);
+                Authorization::Deny
+            }
+        }
+    }
+
+    /// Whether what runs must stop.
+    fn stop(&self) -> bool {
+        if self.trusted.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut watch = self.watch();
+        let Some(run) = &watch.run else { return false };
+        let now = std::time::Instant::now();
+        let stop = if run.dropped.load(Ordering::Relaxed) {
+            Stop::Dropped
+        } else if now >= run.deadline {
+            Stop::Deadline
+        } else if memory_used() > MEMORY_STOPPED && now - run.began > LONG {
+            Stop::Memory
+        } else {
+            return false;
+        };
+        watch.stop = Some(stop);
+        true
+    }
+}
+
+/// What SQLite uses in this process, in bytes.
+fn memory_used() -> i64 {
+    // SAFETY: takes nothing, keeps nothing, may be called from any thread.
+    unsafe { ffi::sqlite3_memory_used() }
+}
+
+/// The connection.
+pub struct Guarded {
+    connection: Connection,
+    control: Arc<Control>,
+    /// The limits that the connection is set to: statement bytes, parameters,
+    /// value bytes and file bytes.
+    set: Option<[u64; 4]>,
+}
+
+/// Opens a file, without guards, and makes it where it is not there.
+pub fn open(path: &Path) -> anyhow::Result<Connection> {
+    if let Some(directory) = path.parent() {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        // For this user alone.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(directory)?;
+    }
+    // Without SQLITE_OPEN_URI: a path is a path.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // What was acknowledged is on disk, also after a power failure.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // A log that one large transaction made is cut again.
+    connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
+    functions::register(&connection)?;
+    Ok(connection)
+}
+
+impl Guarded {
+    /// Opens a file for SQL of scripts.
+    pub fn open(path: &Path) -> anyhow::Result<Guarded> {
+        let connection = open(path)?;
+        // Sorts, groupings and recursions stay in memory, where they are counted.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.pragma_update(None, "cache_size", -1024)?;
+        connection.pragma_update(None, "soft_heap_limit", MEMORY_RECYCLED)?;
+        connection.pragma_update(None, "hard_heap_limit", MEMORY_REFUSED)?;
+        for (config, on) in [
+            (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+            (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, false),
+            // A misspelt "column" is an error, not a text.
+            (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+        ] {
+            connection.set_db_config(config, on)?;
+        }
+        for (limit, value) in [
+            (Sqlite::SQLITE_LIMIT_ATTACHED, 0),
+            (Sqlite::SQLITE_LIMIT_COLUMN, 1000),
+            (Sqlite::SQLITE_LIMIT_COMPOUND_SELECT, 50),
+            (Sqlite::SQLITE_LIMIT_EXPR_DEPTH, 100),
+            (Sqlite::SQLITE_LIMIT_FUNCTION_ARG, 100),
+            // LIKE takes time in the product of text and pattern.
+            (Sqlite::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, LIKE_BYTES as i32),
+            (Sqlite::SQLITE_LIMIT_TRIGGER_DEPTH, 20),
+            (Sqlite::SQLITE_LIMIT_VDBE_OP, 25_000),
+            (Sqlite::SQLITE_LIMIT_WORKER_THREADS, 0),
+        ] {
+            connection.set_limit(limit, value)?;
+        }
+        connection.set_prepared_statement_cache_capacity(32);
+        let control = Arc::new(Control::default());
+        let asked = Arc::clone(&control);
+        connection.authorizer(Some(move |context: AuthContext<'_>| asked.authorize(&context)))?;
+        let asked = Arc::clone(&control);
+        connection.progress_handler(INSTRUCTIONS, Some(move || asked.stop()))?;
+        Ok(Guarded { connection, control, set: None })
+    }
+
+    /// Lets `work` use the connection under a script's limits, and hands its
+    /// error to `explain` with the reason, if a guard was it.
+    pub fn guarded<T>(
+        &mut self,
+        limits: &Limits,
+        deadline: Deadline,
+        dropped: &Arc<AtomicBool>,
+        work: impl FnOnce(&Connection) -> Result<T, Failed>,
+    ) -> Result<T, Failure> {
+        let now = Instant::now();
+        if deadline.at <= now || dropped.load(Ordering::Relaxed) {
+            return Err(deadline.failure());
+        }
+        self.apply(limits).map_err(|error| Failure::internal("setting up the database", error))?;
+        // Writers of this process take turns without it; this is for other processes.
+        let patience = (deadline.at - now).min(Duration::from_secs(60));
+        self.connection
+            .busy_timeout(patience)
+            .map_err(|error| Failure::internal("setting up the database", error))?;
+        let began = std::time::Instant::now();
+        *self.control.watch() = Watch {
+            run: Some(Run { began, deadline: began + (deadline.at - now), dropped: Arc::clone(dropped) }),
+            ..Watch::default()
+        };
+        let result = work(&self.connection);
+        let watch = std::mem::take(&mut *self.control.watch());
+        result.map_err(|failed| match failed {
+            Failed::Known(failure) => failure,
+            Failed::Sqlite(error, place) => {
+                super::error::explain(self, error, place.as_ref(), limits, deadline, watch.stop, watch.denied)
+            }
+        })
+    }
+
+    /// Runs the host's own SQL.
+    pub fn trusted<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        self.control.trusted.store(true, Ordering::Relaxed);
+        let result = work(&self.connection);
+        self.control.trusted.store(false, Ordering::Relaxed);
+        result
+    }
+
+    /// Whether no transaction is open.
+    pub fn at_rest(&self) -> bool {
+        self.connection.is_autocommit()
+    }
+
+    fn apply(&mut self, limits: &Limits) -> rusqlite::Result<()> {
+        let value = limits.db_bytes.min(VALUE_BYTES as u64);
+        let wanted = [limits.db_statement_bytes, limits.db_parameters, value, limits.db_size];
+        if self.set == Some(wanted) {
+            return Ok(());
+        }
+        let small = |value: u64| i32::try_from(value).unwrap_or(i32::MAX);
+        self.connection.set_limit(Sqlite::SQLITE_LIMIT_SQL_LENGTH, small(limits.db_statement_bytes))?;
+        self.connection.set_limit(Sqlite::SQLITE_LIMIT_VARIABLE_NUMBER, small(limits.db_parameters))?;
+        self.connection.set_limit(Sqlite::SQLITE_LIMIT_LENGTH, small(value))?;
+        self.trusted(|connection| {
+            let page: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+            let pages = (limits.db_size / u64::from(page.max(1))).clamp(1, u64::from(u32::MAX) - 1);
+            connection.pragma_update(None, "max_page_count", pages as u32)
+        })?;
+        self.set = Some(wanted);
+        Ok(())
+    }
+}
+
+/// The longest pattern of LIKE and GLOB, in bytes.
+pub const LIKE_BYTES: usize = 256;
+
+/// Whether a statement's prepared form is kept for the next time.
+pub fn cached(sql: &str) -> bool {
+    sql.len() <= CACHED_BYTES
+}
+
+/// Lets a later [`Connection::last_insert_rowid`] tell whether a rowid was written.
+pub fn forget_last_insert(connection: &Connection) {
+    // SAFETY: the handle is open as long as the connection is borrowed, and
+    // setting the number that `last_insert_rowid` answers frees nothing.
+    unsafe { ffi::sqlite3_set_last_insert_rowid(connection.handle(), 0) }
+}
+
+/// Why something on a connection failed.
+pub enum Failed {
+    Known(Failure),
+    /// With the text that SQLite's places refer to, where a script wrote it.
+    Sqlite(rusqlite::Error, Option<Written>),
+}
+
+/// A text that a script wrote.
+pub struct Written {
+    pub sql: String,
+    /// Where SQLite's text starts in it, in bytes.
+    pub offset: usize,
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Failed {
+        Failed::Sqlite(error, None)
+    }
+}

@@ -1,0 +1,221 @@
+//! The text of a statement that a script wrote, looked at before SQLite is.
+//!
+//! The authorizer and SQLite's limits are the wall. This stands before it for
+//! clear errors and for three things that SQLite does not bound: how many
+//! statements a text holds, how deep its parentheses nest, and how many SELECTs
+//! build on each other. SQLite's own code recurses on the last two, and this
+//! process has one stack.
+
+use crate::runtime::failure::Failure;
+
+/// Parentheses within parentheses.
+const DEPTH: usize = 100;
+/// SELECTs of one statement, whether side by side or one in the other.
+const SELECTS: usize = 100;
+
+/// Statements that SQLite has and scripts have not.
+const REFUSED: &[&str] = &[
+    "ALTER", "ANALYZE", "ATTACH", "BEGIN", "COMMIT", "CREATE", "DETACH", "DROP", "END", "EXPLAIN", "PRAGMA",
+    "REINDEX", "RELEASE", "ROLLBACK", "SAVEPOINT", "VACUUM",
+];
+
+/// What a statement does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Reads. Also whatever is no statement: SQLite says what is wrong with it.
+    Select,
+    Insert,
+    Update,
+    Delete,
+}
+
+/// One statement.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Text<'a> {
+    /// Without what surrounds it: white space, a closing semicolon, and all after it.
+    pub sql: &'a str,
+    /// Where `sql` starts in the script's text, in bytes.
+    pub offset: usize,
+    pub verb: Verb,
+}
+
+/// Reads a text that must hold exactly one statement.
+pub fn read(whole: &str) -> Result<Text<'_>, Failure> {
+    if whole.contains('\0') {
+        return Err(Failure::argument("the SQL statement contains a NUL character"));
+    }
+    let offset = whole.len() - whole.trim_start().len();
+    let sql = &whole[offset..];
+    let mut end = None;
+    let mut first: Option<&str> = None;
+    let mut main: Option<Verb> = None;
+    let mut depth = 0_usize;
+    let mut selects = 0;
+    for token in Tokens::new(sql) {
+        let (at, token) = token?;
+        if token == ";" {
+            end.get_or_insert(at);
+            continue;
+        }
+        if end.is_some_and(|_| first.is_some()) {
+            return Err(Failure::argument(
+                "the text holds more than one SQL statement; run them one by one, or together in db.transaction",
+            ));
+        }
+        // A semicolon before the statement ends nothing.
+        end = None;
+        match token {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH {
+            return Err(fixed(format!("the SQL statement nests more than {DEPTH} parentheses")));
+        }
+        if token.eq_ignore_ascii_case("SELECT") {
+            selects += 1;
+            if selects > SELECTS {
+                return Err(fixed(format!("the SQL statement has more than {SELECTS} SELECTs")));
+            }
+        }
+        let beginning = *first.get_or_insert(token);
+        let with = beginning.eq_ignore_ascii_case("WITH");
+        if main.is_none() && depth == 0 && (with || std::ptr::eq(beginning, token)) {
+            main = verb(token);
+        }
+    }
+    let Some(first) = first else {
+        return Err(Failure::argument("the SQL statement is empty"));
+    };
+    if let Some(word) = REFUSED.iter().find(|word| word.eq_ignore_ascii_case(first)) {
+        let hint = match *word {
+            "BEGIN" | "COMMIT" | "END" | "RELEASE" | "ROLLBACK" | "SAVEPOINT" => "; use db.transaction",
+            _ => "; SELECT, INSERT, UPDATE and DELETE are",
+        };
+        return Err(Failure::denied(format!("{word} is not available to scripts{hint}")));
+    }
+    let sql = sql[..end.unwrap_or(sql.len())].trim_end();
+    Ok(Text { sql, offset, verb: main.unwrap_or(Verb::Select) })
+}
+
+/// A limit that no setting changes.
+pub fn fixed(message: String) -> Failure {
+    Failure::new("LimitError", message)
+}
+
+fn verb(word: &str) -> Option<Verb> {
+    let verbs = [
+        ("SELECT", Verb::Select),
+        ("VALUES", Verb::Select),
+        ("INSERT", Verb::Insert),
+        ("REPLACE", Verb::Insert),
+        ("UPDATE", Verb::Update),
+        ("DELETE", Verb::Delete),
+    ];
+    verbs.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, verb)| verb)
+}
+
+/// The tokens of a text with their places, without white space and comments.
+/// Follows SQLite's tokenizer where it matters: strings, quoted names and
+/// comments come whole.
+struct Tokens<'a> {
+    sql: &'a str,
+    at: usize,
+}
+
+impl<'a> Tokens<'a> {
+    fn new(sql: &'a str) -> Tokens<'a> {
+        Tokens { sql, at: 0 }
+    }
+
+    /// The length of the run of bytes from `start` on that `within` accepts.
+    fn run(&self, start: usize, within: impl Fn(u8) -> bool) -> usize {
+        self.sql.as_bytes()[start..].iter().take_while(|&&byte| within(byte)).count()
+    }
+
+    /// The end of a quoted token that starts here; a doubled quote stands for itself.
+    fn quoted(&self, close: u8) -> usize {
+        let bytes = self.sql.as_bytes();
+        let mut at = self.at + 1;
+        while at < bytes.len() {
+            if bytes[at] != close {
+                at += 1;
+            } else if close != b']' && bytes.get(at + 1) == Some(&close) {
+                at += 2;
+            } else {
+                return at + 1;
+            }
+        }
+        bytes.len()
+    }
+
+    /// A parameter that is not `?`. SQLite would take names, and Tcl's `$a::b(c)`.
+    fn parameter(&self) -> Result<usize, Failure> {
+        let digits = self.run(self.at + 1, |byte| byte.is_ascii_digit());
+        let end = self.at + 1 + digits;
+        let rest = &self.sql[end..];
+        if self.sql.as_bytes()[self.at] == b'$' && digits > 0 {
+            if rest.starts_with("::") {
+                return Err(Failure::argument(format!(
+                    "`{}::…` is PostgreSQL's cast; write CAST({} AS …)",
+                    &self.sql[self.at..end],
+                    &self.sql[self.at..end]
+                )));
+            }
+            if !rest.starts_with('(') && !rest.bytes().next().is_some_and(identifier) {
+                return Ok(end);
+            }
+        }
+        let name = self.run(self.at + 1, identifier).min(40);
+        let name = self.sql.get(self.at..self.at + 1 + name).unwrap_or(&self.sql[self.at..=self.at]);
+        Err(Failure::argument(format!(
+            "`{name}` is not a parameter; parameters are `?`, or `$1`, `$2` and so on"
+        )))
+    }
+}
+
+fn identifier(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    /// A token and where it starts, in bytes.
+    type Item = Result<(usize, &'a str), Failure>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let bytes = self.sql.as_bytes();
+        loop {
+            let start = self.at;
+            let first = *bytes.get(start)?;
+            let rest = &self.sql[start..];
+            let end = match first {
+                b' ' | b'\t' | b'\n' | 0x0c | b'\r' => {
+                    self.at += 1;
+                    continue;
+                }
+                b'-' if rest.starts_with("--") => {
+                    self.at = rest.find('\n').map_or(bytes.len(), |line| start + line + 1);
+                    continue;
+                }
+                b'/' if rest.starts_with("/*") => {
+                    self.at = rest[2..].find("*/").map_or(bytes.len(), |close| start + close + 4);
+                    continue;
+                }
+                b'\'' | b'"' | b'`' => self.quoted(first),
+                b'[' => self.quoted(b']'),
+                b'$' | b'@' | b':' | b'#' => match self.parameter() {
+                    Ok(end) => end,
+                    Err(failure) => {
+                        self.at = bytes.len();
+                        return Some(Err(failure));
+                    }
+                },
+                b'?' => start + 1 + self.run(start + 1, |byte| byte.is_ascii_digit()),
+                _ if identifier(first) => start + self.run(start, identifier),
+                _ => start + 1,
+            };
+            self.at = end;
+            return Some(Ok((start, &self.sql[start..end])));
+        }
+    }
+}
