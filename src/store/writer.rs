@@ -77,7 +77,12 @@ async fn work(pool: SqlitePool, mut jobs: mpsc::UnboundedReceiver<Job>) {
         }
         for Done { tell, .. } in done {
             // An error can't be cloned, and each of them is owed one.
-            tell(durable.as_ref().map_err(|reason| sqlx::Error::Protocol(reason.to_string())).copied());
+            tell(
+                durable
+                    .as_ref()
+                    .map_err(|reason| sqlx::Error::Protocol(reason.to_string()))
+                    .copied(),
+            );
         }
     }
 }
@@ -129,9 +134,8 @@ mod tests {
     const ONE: Usage = Usage { items: 1, bytes: 1 };
 
     async fn items(store: &Store) -> i64 {
-        let usage: sqlx::Result<Usage> = store
-            .read(|connection| Box::pin(usage::of(connection, "a", Room::Outbox)))
-            .await;
+        let usage: sqlx::Result<Usage> =
+            store.read(|connection| Box::pin(usage::of(connection, "a", Room::Outbox))).await;
         usage.unwrap().items
     }
 

@@ -23,8 +23,9 @@ impl Host for Call {
             )));
         }
         let mut bytes = vec![0; length as usize];
-        getrandom::fill(&mut bytes)
-            .map_err(|reason| wasmtime::Error::msg(format!("the system has no random bytes: {reason}")))?;
+        getrandom::fill(&mut bytes).map_err(|reason| {
+            wasmtime::Error::msg(format!("the system has no random bytes: {reason}"))
+        })?;
         Ok(bytes)
     }
 
@@ -37,7 +38,8 @@ impl Host for Call {
             }
             wasmtime::Error::msg(failure.message)
         })?;
-        let end = end_of_sleep(Instant::now(), milliseconds, self.soft_deadline, self.hard_deadline);
+        let end =
+            end_of_sleep(Instant::now(), milliseconds, self.soft_deadline, self.hard_deadline);
         Ok(self.operations.start_timer(end))
     }
 }
