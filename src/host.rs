@@ -80,7 +80,7 @@ impl Host {
                 sql.push('\n');
             }
             let id = &tenant.tenant.id;
-            if !sql.is_empty() && !self.process.db.exists(id) {
+            if !sql.is_empty() {
                 self.process.db.provision(id, &sql).await.with_context(|| format!("preparing the database of tenant {id}"))?;
             }
         }

@@ -30,7 +30,7 @@ fn run() -> Result<()> {
     if let Some(compiler) = std::env::var_os(quickjs::COMPILER) {
         return quickjs::compile(&compiler);
     }
-    for path in ["guest/Cargo.toml", "guest/Cargo.lock", "guest/src", "guest/build", "wit", "src/compile/image.rs"] {
+    for path in ["guest/Cargo.toml", "guest/Cargo.lock", "guest/src", "guest/build", "wit", "src/compile/image.rs", "src/store/migrations"] {
         println!("cargo:rerun-if-changed={path}");
     }
     let out = std::env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?;

@@ -77,7 +77,7 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(options: Options) -> Result<Arc<Engine>> {
-        let wasmtime = wasmtime::Engine::new(&config(&options)).context("starting the WebAssembly engine")?;
+        let wasmtime = wasmtime::Engine::new(&config(&options)).map_err(anyhow::Error::from).context("starting the WebAssembly engine")?;
         let cache = options.cache.map(|folder| Cache::open(folder, &wasmtime)).transpose()?;
         let module = cached(&cache, ENGINE, || Module::new(&wasmtime, ENGINE), |path| {
             // SAFETY: the cache holds only what this program wrote (see Cache).
@@ -156,7 +156,7 @@ fn config(options: &Options) -> Config {
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(WASM_STACK + HOST_STACK)
         .concurrency_support(false)
-        .wasm_backtrace(false);
+        .wasm_backtrace_max_frames(None);
     config
 }
 

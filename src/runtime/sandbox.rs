@@ -31,7 +31,7 @@ pub struct HardDeadline;
 
 /// No sandbox was free in time.
 #[derive(Debug, thiserror::Error)]
-#[error("no sandbox was free within {}; the setting sandboxes.count has more of them", humantime::format_duration(.0))]
+#[error("no sandbox was free within {}; the setting sandboxes.count has more of them", humantime::format_duration(*.0))]
 pub struct Busy(pub std::time::Duration);
 
 #[derive(Debug, thiserror::Error)]

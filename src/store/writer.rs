@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
-use sqlx::{Acquire, Transaction};
+use sqlx::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes that share a commit at most: none waits long for others' work.
@@ -72,9 +72,17 @@ async fn work(pool: SqlitePool, mut jobs: mpsc::UnboundedReceiver<Job>) {
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
         let mut done = Vec::with_capacity(batch.len());
         let durable = commit(&pool, batch.drain(..), &mut done).await;
+        if let Err(reason) = &durable {
+            tracing::error!(%reason, "a batch of writes failed");
+        }
         for Done { tell, .. } in done {
             // An error can't be cloned, and each of them is owed one.
-            tell(durable.as_ref().map_err(|reason| sqlx::Error::Protocol(reason.to_string())).copied());
+            tell(
+                durable
+                    .as_ref()
+                    .map_err(|reason| sqlx::Error::Protocol(reason.to_string()))
+                    .copied(),
+            );
         }
     }
 }
@@ -86,7 +94,22 @@ async fn commit(
     batch: impl Iterator<Item = Job>,
     done: &mut Vec<Done>,
 ) -> Result<(), sqlx::Error> {
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut connection = pool.acquire().await?;
+    let committed = run(&mut connection, batch, done).await;
+    if committed.is_err() {
+        // SQLite rolls back by itself where the disk is full or fails. sqlx then
+        // takes the connection to be in a transaction for ever; a new one is not.
+        connection.close_on_drop();
+    }
+    committed
+}
+
+async fn run(
+    connection: &mut SqliteConnection,
+    batch: impl Iterator<Item = Job>,
+    done: &mut Vec<Done>,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     for job in batch {
         let mut savepoint: Transaction<'_, Sqlite> = transaction.begin().await?;
         let ran = AssertUnwindSafe(job(&mut savepoint)).catch_unwind().await;
@@ -111,9 +134,8 @@ mod tests {
     const ONE: Usage = Usage { items: 1, bytes: 1 };
 
     async fn items(store: &Store) -> i64 {
-        let usage: sqlx::Result<Usage> = store
-            .read(|connection| Box::pin(usage::of(connection, "a", Room::Outbox)))
-            .await;
+        let usage: sqlx::Result<Usage> =
+            store.read(|connection| Box::pin(usage::of(connection, "a", Room::Outbox))).await;
         usage.unwrap().items
     }
 
@@ -171,5 +193,45 @@ mod tests {
         }
         add(&store, || Ok(())).await.unwrap();
         assert_eq!(items(&store).await, 9);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_writes_and_not_the_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("airlock.db")).await.unwrap();
+        let large = |n: usize| {
+            let store = store.clone();
+            async move {
+                store
+                    .write(move |connection| {
+                        Box::pin(async move {
+                            usage::add(connection, "a", Room::Outbox, ONE).await?;
+                            sqlx::query("INSERT INTO storage VALUES ('a', $1, $2, NULL, 0)")
+                                .bind(n.to_string())
+                                .bind("x".repeat(100_000))
+                                .execute(connection)
+                                .await
+                        })
+                    })
+                    .await
+            }
+        };
+        // The smallest that SQLite takes is what the file has.
+        let shrunk: sqlx::Result<()> = store
+            .write(|connection| {
+                Box::pin(async move {
+                    sqlx::query("PRAGMA max_page_count = 1").execute(connection).await.map(|_| ())
+                })
+            })
+            .await;
+        shrunk.unwrap();
+        let results = join_all((0..10).map(large)).await;
+        assert!(results.iter().all(Result::is_err));
+        assert_eq!(items(&store).await, 0);
+
+        // The limit was the connection's, and that is a new one.
+        let results = join_all((0..10).map(large)).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        assert_eq!(items(&store).await, 10);
     }
 }

@@ -82,7 +82,8 @@ impl Process {
     }
 
     /// Runs SQL of the operator's, such as a schema and its first rows, in one
-    /// transaction. Not guarded: never give it what a tenant wrote.
+    /// transaction, unless that was done before. Not guarded: never give it what
+    /// a tenant wrote. The file's `user_version` tells that it was done.
     ///
     /// # Errors
     ///
@@ -99,8 +100,12 @@ impl Process {
             connection.busy_timeout(std::time::Duration::from_secs(60))?;
             let transaction =
                 connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            transaction.execute_batch(&sql)?;
-            transaction.commit()?;
+            let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            if version == 0 {
+                transaction.execute_batch(&sql)?;
+                transaction.pragma_update(None, "user_version", 1)?;
+                transaction.commit()?;
+            }
             anyhow::Ok(())
         });
         provisioned.await?.with_context(|| format!("preparing the database of tenant `{tenant}`"))

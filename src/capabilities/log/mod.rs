@@ -227,7 +227,8 @@ mod tests {
         assert_eq!(repeated["user_id"], "user-1");
         assert_eq!(repeated.get("fields"), None);
 
-        let forged = line("m", r#"{"tenant_id":"tenant-2","user_id":7,"fields":{"a":1},"ok":true}"#);
+        let forged =
+            line("m", r#"{"tenant_id":"tenant-2","user_id":7,"fields":{"a":1},"ok":true}"#);
         assert_eq!(forged["tenant_id"], "tenant-1");
         assert_eq!(forged["user_id"], "user-1");
         assert_eq!(forged["ok"], true);
@@ -242,7 +243,14 @@ mod tests {
         let mut identity = Identity::clone(&identity("tenant-1"));
         identity.user = None;
         let mut held = Held::default();
-        held.write(&identity, &Limits::default(), now(), Level::Error, "m", Some(r#"{"user_id":"admin"}"#));
+        held.write(
+            &identity,
+            &Limits::default(),
+            now(),
+            Level::Error,
+            "m",
+            Some(r#"{"user_id":"admin"}"#),
+        );
         let line = lines(held).remove(0);
         assert_eq!(line.get("user_id"), None);
         assert_eq!(line["fields"]["user_id"], "admin");

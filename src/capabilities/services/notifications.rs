@@ -108,15 +108,21 @@ impl Notifications {
     /// server has taken it and `queued` otherwise. Fails with a `TypeError`
     /// where an argument is not what it should be, and with a `LimitError`
     /// where too many mails wait.
-    pub async fn send_email(&self, identity: &Identity, arguments: Value) -> Result<Value, Failure> {
+    pub async fn send_email(
+        &self,
+        identity: &Identity,
+        arguments: Value,
+    ) -> Result<Value, Failure> {
         let mail = Mail::check(arguments)?;
         let id = Uuid::now_v7().to_string();
-        let message = self.server.as_ref().map(|server| mail.message(&server.from, &id)).transpose()?;
+        let message =
+            self.server.as_ref().map(|server| mail.message(&server.from, &id)).transpose()?;
         self.queue(identity, &id, mail).await?;
 
         let mut sent = false;
         if let (Some(server), Some(message)) = (&self.server, message)
-            && let Ok(Ok(turn)) = tokio::time::timeout(TURN, server.turns.clone().acquire_owned()).await
+            && let Ok(Ok(turn)) =
+                tokio::time::timeout(TURN, server.turns.clone().acquire_owned()).await
         {
             let sending = {
                 let (notifications, server) = (self.clone(), server.clone());
@@ -218,7 +224,10 @@ impl Notifications {
 impl Server {
     fn new(smtp: &Smtp) -> anyhow::Result<Server> {
         let from = smtp.from.parse().map_err(|reason| {
-            anyhow::anyhow!("smtp.from: `{}` is not an address ({reason}); write it as `name@example.com`", smtp.from)
+            anyhow::anyhow!(
+                "smtp.from: `{}` is not an address ({reason}); write it as `name@example.com`",
+                smtp.from
+            )
         })?;
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url)
             .map_err(|_| {
@@ -257,7 +266,8 @@ impl Mail {
                 to.len() + cc.len()
             )));
         }
-        let reply_to = arguments.reply_to.map(|address| mailbox("reply_to", &address)).transpose()?;
+        let reply_to =
+            arguments.reply_to.map(|address| mailbox("reply_to", &address)).transpose()?;
         one_line("subject", &arguments.subject)?;
         let texts = [
             ("subject", Some(&arguments.subject), SUBJECT_BYTES),
@@ -315,7 +325,9 @@ fn mailboxes(name: &str, addresses: Addresses) -> Result<Vec<Mailbox>, Failure> 
             "`{name}` names {} addresses and may name {RECIPIENTS}; send several mails",
             several.len()
         ))),
-        Addresses::Several(several) => several.iter().map(|address| mailbox(name, address)).collect(),
+        Addresses::Several(several) => {
+            several.iter().map(|address| mailbox(name, address)).collect()
+        }
     }
 }
 
@@ -374,9 +386,8 @@ mod tests {
     }
 
     async fn queued(store: &Store) -> Usage {
-        let usage: sqlx::Result<Usage> = store
-            .read(|connection| Box::pin(usage::of(connection, "a", Room::Emails)))
-            .await;
+        let usage: sqlx::Result<Usage> =
+            store.read(|connection| Box::pin(usage::of(connection, "a", Room::Emails))).await;
         usage.unwrap()
     }
 
@@ -504,8 +515,13 @@ mod tests {
             ("reply_to", json!("ada@example.com\rX: y")),
             ("subject", json!("Hello\r\nBcc: eve@example.com")),
         ] {
-            let failure = notifications.send_email(&identity("a"), with(name, value)).await.unwrap_err();
-            assert!(failure.message.contains(&format!("`{name}` must be one line")), "{}", failure.message);
+            let failure =
+                notifications.send_email(&identity("a"), with(name, value)).await.unwrap_err();
+            assert!(
+                failure.message.contains(&format!("`{name}` must be one line")),
+                "{}",
+                failure.message
+            );
         }
         assert!(rows(&store, "a").await.is_empty());
     }

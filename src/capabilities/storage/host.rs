@@ -18,7 +18,12 @@ impl Host for Call {
         Ok(self.start(async move { space.get(key).await.map(Answer::Value) }))
     }
 
-    fn start_set(&mut self, key: String, value: String, ttl: Option<f64>) -> wasmtime::Result<Ticket> {
+    fn start_set(
+        &mut self,
+        key: String,
+        value: String,
+        ttl: Option<f64>,
+    ) -> wasmtime::Result<Ticket> {
         let space = self.space();
         Ok(self.start(async move { space.set(key, value, ttl).await.map(|()| Answer::Done) }))
     }
@@ -40,10 +45,16 @@ impl Host for Call {
         limit: Option<u32>,
     ) -> wasmtime::Result<Ticket> {
         let space = self.space();
-        Ok(self.start(async move { Ok(Answer::Page(space.list(prefix, after, limit).await?.into())) }))
+        Ok(self
+            .start(async move { Ok(Answer::Page(space.list(prefix, after, limit).await?.into())) }))
     }
 
-    fn start_increment(&mut self, key: String, by: f64, ttl: Option<f64>) -> wasmtime::Result<Ticket> {
+    fn start_increment(
+        &mut self,
+        key: String,
+        by: f64,
+        ttl: Option<f64>,
+    ) -> wasmtime::Result<Ticket> {
         let space = self.space();
         Ok(self.start(async move { space.increment(key, by, ttl).await.map(Answer::Number) }))
     }

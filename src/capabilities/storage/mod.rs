@@ -167,7 +167,9 @@ impl Space {
         if !(1..=PAGE_ENTRIES_MOST).contains(&limit) {
             return Err(Failure::new(
                 "RangeError",
-                format!("storage.list: the limit must be from 1 to {PAGE_ENTRIES_MOST}, not {limit}; read on with `after`"),
+                format!(
+                    "storage.list: the limit must be from 1 to {PAGE_ENTRIES_MOST}, not {limit}; read on with `after`"
+                ),
             ));
         }
         keys::check_length(&prefix, &self.limits)?;
@@ -209,15 +211,12 @@ impl Space {
 
     /// Adds to a number and answers the sum. A key without a value counts as
     /// 0. Without a `ttl` the value's own is kept.
-    pub async fn increment(
-        &self,
-        key: String,
-        by: f64,
-        ttl: Option<f64>,
-    ) -> Result<f64, Failure> {
+    pub async fn increment(&self, key: String, by: f64, ttl: Option<f64>) -> Result<f64, Failure> {
         keys::check(&key, &self.limits)?;
         if !by.is_finite() {
-            return Err(Failure::argument(format!("storage.increment: {by} is not a finite number")));
+            return Err(Failure::argument(format!(
+                "storage.increment: {by} is not a finite number"
+            )));
         }
         let now = self.store.now();
         let expiry = expiry(ttl, now, Expiry::Kept)?;
@@ -286,13 +285,12 @@ impl Space {
         let now = self.store.now();
         sweep::tenant(connection, &self.tenant, now).await?;
 
-        let replaced: Option<(i64, Option<Millis>)> = sqlx::query_as(
-            "SELECT bytes, expires_at FROM storage WHERE tenant = $1 AND key = $2",
-        )
-        .bind(&*self.tenant)
-        .bind(key)
-        .fetch_optional(&mut *connection)
-        .await?;
+        let replaced: Option<(i64, Option<Millis>)> =
+            sqlx::query_as("SELECT bytes, expires_at FROM storage WHERE tenant = $1 AND key = $2")
+                .bind(&*self.tenant)
+                .bind(key)
+                .fetch_optional(&mut *connection)
+                .await?;
         let bytes = (key.len() + value.len()) as i64;
         let more = match replaced {
             Some((before, _)) => Usage { items: 0, bytes: bytes - before },
@@ -366,10 +364,14 @@ fn expiry(ttl: Option<f64>, now: Millis, otherwise: Expiry) -> Result<Expiry, Fa
     const MOST: f64 = 10.0 * 365.25 * 24.0 * 3600.0;
     match ttl {
         None => Ok(otherwise),
-        Some(ttl) if ttl > 0.0 && ttl <= MOST => Ok(Expiry::At(now + (ttl * 1000.0).ceil() as Millis)),
+        Some(ttl) if ttl > 0.0 && ttl <= MOST => {
+            Ok(Expiry::At(now + (ttl * 1000.0).ceil() as Millis))
+        }
         Some(ttl) => Err(Failure::new(
             "RangeError",
-            format!("storage: a time to live is in seconds, more than 0 and at most {MOST} (ten years), not {ttl}; leave it out to keep the value for good"),
+            format!(
+                "storage: a time to live is in seconds, more than 0 and at most {MOST} (ten years), not {ttl}; leave it out to keep the value for good"
+            ),
         )),
     }
 }

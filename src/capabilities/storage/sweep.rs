@@ -59,9 +59,9 @@ pub async fn all(store: &Store) -> Result<u64, Failure> {
     loop {
         let tenants = store
             .read(move |connection| {
-                Box::pin(async move {
-                    usage::tenants(connection, Room::Storage, &after, TENANTS).await
-                })
+                Box::pin(
+                    async move { usage::tenants(connection, Room::Storage, &after, TENANTS).await },
+                )
             })
             .await?;
         let Some(last) = tenants.last() else { return Ok(swept) };
