@@ -99,6 +99,11 @@ impl Host {
         &self.process
     }
 
+    /// The same, for a [`Call`](crate::runtime::call::Call) made by hand.
+    pub fn shared_process(&self) -> Arc<capabilities::Process> {
+        self.process.clone()
+    }
+
     /// Compiles every script of the settings. One that does not compile is
     /// reported and stays out; the others run.
     pub async fn load_scripts(&mut self) -> Vec<(String, ProgramError)> {
