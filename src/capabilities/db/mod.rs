@@ -97,8 +97,7 @@ impl Process {
             let _turn = turn;
             let mut connection = sqlite::open(&pool.path)?;
             connection.busy_timeout(std::time::Duration::from_secs(60))?;
-            let transaction =
-                connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             transaction.execute_batch(&sql)?;
             transaction.commit()?;
             anyhow::Ok(())

@@ -112,10 +112,7 @@ impl Control {
         if let rusqlite::hooks::AuthAction::Function { .. } = context.action {
             watch.functions += 1;
             if watch.functions > authorizer::FUNCTIONS_PER_STATEMENT {
-                answer = Err(format!(
-                    "a statement may call at most {} functions",
-                    authorizer::FUNCTIONS_PER_STATEMENT
-                ));
+                answer = Err(format!("a statement may call at most {} functions", authorizer::FUNCTIONS_PER_STATEMENT));
             }
         }
         match answer {

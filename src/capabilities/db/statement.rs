@@ -250,8 +250,7 @@ impl Builder {
         let given = values.len();
         values.retain(|value| *value != Value::Null);
         let null = values.len() < given;
-        let (among, is_null, joined) =
-            if not { ("NOT IN", "IS NOT NULL", "AND") } else { ("IN", "IS NULL", "OR") };
+        let (among, is_null, joined) = if not { ("NOT IN", "IS NOT NULL", "AND") } else { ("IN", "IS NULL", "OR") };
         self.sql.push_str(&format!("({quoted} {among} ("));
         for (index, value) in values.into_iter().enumerate() {
             self.sql.push_str(if index == 0 { "" } else { ", " });

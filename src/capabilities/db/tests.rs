@@ -147,7 +147,11 @@ async fn scripts_read_and_write_rows_and_nothing_else() {
     ];
     for (sql, message) in denied {
         let failure = db.run(sql).await.expect_err(sql);
-        assert_eq!((failure.name.as_str(), failure.message.contains(message)), ("PermissionDenied", true), "{sql}: {failure:?}");
+        assert_eq!(
+            (failure.name.as_str(), failure.message.contains(message)),
+            ("PermissionDenied", true),
+            "{sql}: {failure:?}"
+        );
     }
 }
 
@@ -184,7 +188,11 @@ async fn a_text_holds_one_statement() {
         ("SELECT $1::text", "CAST($1 AS …)"),
     ] {
         let failure = db.run(sql).await.expect_err(sql);
-        assert_eq!((failure.name.as_str(), failure.message.contains(message)), ("TypeError", true), "{sql}: {failure:?}");
+        assert_eq!(
+            (failure.name.as_str(), failure.message.contains(message)),
+            ("TypeError", true),
+            "{sql}: {failure:?}"
+        );
     }
 }
 
@@ -210,7 +218,11 @@ async fn parameters_are_positional() {
         ("SELECT $99999999999999999999", "parameters are"),
     ] {
         let failure = db.run_with(sql, two()).await.expect_err(sql);
-        assert_eq!((failure.name.as_str(), failure.message.contains(message)), ("TypeError", true), "{sql}: {failure:?}");
+        assert_eq!(
+            (failure.name.as_str(), failure.message.contains(message)),
+            ("TypeError", true),
+            "{sql}: {failure:?}"
+        );
     }
 }
 
@@ -271,13 +283,20 @@ async fn errors_say_where_and_what_was_perhaps_meant() {
         ("INSERT INTO clients (nmae) VALUES (1)", "table clients has no column named nmae; did you mean name?"),
         ("SELECT nosuch(1)", "no such function: nosuch"),
         ("INSERT INTO clients (email) VALUES ('x')", "NOT NULL constraint failed: clients.name"),
-        ("INSERT INTO clients (name, email) VALUES ('x', 'ada@example.com')", "UNIQUE constraint failed: clients.email"),
+        (
+            "INSERT INTO clients (name, email) VALUES ('x', 'ada@example.com')",
+            "UNIQUE constraint failed: clients.email",
+        ),
         ("INSERT INTO orders (client_id) VALUES (99)", "FOREIGN KEY constraint failed"),
         ("UPDATE sqlite_schema SET sql = ''", "table sqlite_master may not be modified"),
         ("INSERT INTO articles_data VALUES (1, 1)", "table articles_data may not be modified"),
     ] {
         let failure = db.run(sql).await.expect_err(sql);
-        assert_eq!((failure.name.as_str(), failure.message.contains(message)), ("DatabaseError", true), "{sql}: {failure:?}");
+        assert_eq!(
+            (failure.name.as_str(), failure.message.contains(message)),
+            ("DatabaseError", true),
+            "{sql}: {failure:?}"
+        );
     }
 }
 
@@ -338,7 +357,8 @@ async fn table_operations_build_their_sql() {
 #[tokio::test]
 async fn a_find_that_takes_long_is_stopped_like_any_other() {
     let db = Fixture::with(Limits { db_timeout: 200, ..Limits::default() }).await;
-    let endless = "CREATE VIEW endless AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n;
+    let endless =
+        "CREATE VIEW endless AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n;
                    CREATE VIEW some AS SELECT i FROM endless LIMIT 20000";
     db.process.provision("acme", endless).await.unwrap();
     let counted = async |table| {
@@ -409,9 +429,10 @@ async fn the_file_does_not_grow_beyond_its_limit() {
 /// Each of these took seconds to minutes, or gigabytes, without the guards.
 #[tokio::test]
 async fn bombs_are_stopped() {
-    let db = Fixture::with(Limits { db_timeout: 300, ..Limits::default() }).await;
+    let db = Fixture::with(Limits { db_timeout: 100, ..Limits::default() }).await;
     let wide = |unit: &str, joint: &str, count: usize| vec![unit; count].join(joint);
-    let chain: String = (1..60).map(|n| format!(", c{n} AS (SELECT a.x FROM c{} AS a, c{} AS b)", n - 1, n - 1)).collect();
+    let chain: String =
+        (1..60).map(|n| format!(", c{n} AS (SELECT a.x FROM c{} AS a, c{} AS b)", n - 1, n - 1)).collect();
     let bombs = [
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n".to_owned(),
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION SELECT i + 1 FROM n) SELECT count(*) FROM n".to_owned(),
@@ -435,21 +456,23 @@ async fn bombs_are_stopped() {
         format!("SELECT * FROM {}", wide("clients", ", ", 100)),
         "SELECT 1 WHERE 'x' LIKE ?".replace('?', &format!("'{}'", "%a".repeat(200))),
     ];
-    let before = memory();
     for bomb in bombs {
         let began = std::time::Instant::now();
         let result = db.run(&bomb).await;
         let shown: String = bomb.chars().take(90).collect();
         let failure = result.err().unwrap_or_else(|| panic!("not stopped: {shown}"));
-        assert!(["LimitError", "DatabaseError", "PermissionDenied", "TypeError"].contains(&failure.name.as_str()), "{shown}: {failure:?}");
-        eprintln!("{:>5} ms {:>4} MiB  {shown}\n      {}", began.elapsed().as_millis(), (memory() - before) >> 20, failure.message);
+        assert!(
+            ["LimitError", "DatabaseError", "PermissionDenied", "TypeError"].contains(&failure.name.as_str()),
+            "{shown}: {failure:?}"
+        );
         assert!(began.elapsed() < Duration::from_secs(5), "{shown}: {:?}", began.elapsed());
     }
     // Too long a text of printf is null.
     for harmless in ["SELECT printf('%1000000000d', 1)", "SELECT printf('%.*f', 100000000, 1.0)"] {
         assert_eq!(db.value(harmless, vec![]).await, Value::Null);
     }
-    let joins = format!("SELECT count(*) FROM {}", (0..60).map(|n| format!("clients AS c{n}")).collect::<Vec<_>>().join(", "));
+    let joins =
+        format!("SELECT count(*) FROM {}", (0..60).map(|n| format!("clients AS c{n}")).collect::<Vec<_>>().join(", "));
     assert!(db.run(&joins).await.is_err());
     let nested = format!("SELECT * FROM {}clients{}", "(SELECT * FROM ".repeat(95), ")".repeat(95));
     assert_eq!(db.run(&nested).await.unwrap().values.len(), 18);
@@ -467,12 +490,11 @@ async fn memory_is_bounded_where_time_is_not() {
         format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT {row} AS x FROM n ORDER BY x"),
         format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT {row} AS x FROM n GROUP BY x"),
         format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(DISTINCT {row}) FROM n"),
-        format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) OVER (ORDER BY {row}) FROM n"),
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n), m AS MATERIALIZED (SELECT i, i FROM n) SELECT count(*) FROM m".to_owned(),
+        format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) OVER (ORDER BY {row}) FROM n"
+        ),
     ] {
-        let began = std::time::Instant::now();
         let failure = db.run(&bomb).await.expect_err(&bomb);
-        eprintln!("{:>5} ms, peak {} MiB: {}", began.elapsed().as_millis(), memory() >> 20, &bomb[50..]);
         assert!(failure.message.contains("memory"), "{bomb}: {failure:?}");
     }
     assert!(memory() < 1 << 30, "{} MiB", memory() >> 20);
@@ -484,12 +506,23 @@ async fn memory_is_bounded_where_time_is_not() {
 async fn overshoot() {
     let db = Fixture::with(Limits { db_timeout: 100, ..Limits::default() }).await;
     let long = text(&"a".repeat(250_000));
-    for (what, call) in [("like", "$1 LIKE '%' || N || substr($1, 1, 240)"), ("glob", "$1 GLOB '*' || N || substr($1, 1, 200)"),
-        ("like %", "$1 LIKE '%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%aN'"), ("trim", "trim($1, $1 || N)"), ("upper", "upper($1 || N)"), ("json", "json_valid('[' || replace($1, 'a', 'N,') || '1]')"), ("compare", "lower($1) = lower($1 || N)")] {
+    for (what, call) in [
+        ("like", "$1 LIKE '%' || N || substr($1, 1, 240)"),
+        ("glob", "$1 GLOB '*' || N || substr($1, 1, 200)"),
+        ("like %", "$1 LIKE '%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%aN'"),
+        ("trim", "trim($1, $1 || N)"),
+        ("upper", "upper($1 || N)"),
+        ("json", "json_valid('[' || replace($1, 'a', 'N,') || '1]')"),
+        ("compare", "lower($1) = lower($1 || N)"),
+    ] {
         let calls: Vec<String> = (10..40).map(|n| call.replace('N', &n.to_string())).collect();
         let began = std::time::Instant::now();
         let result = db.run_with(&format!("SELECT {}", calls.join(", ")), vec![long.clone()]).await;
-        eprintln!("{what}: {:?} {}", began.elapsed(), result.map_or_else(|failure| failure.message, |_| "done".to_owned()));
+        eprintln!(
+            "{what}: {:?} {}",
+            began.elapsed(),
+            result.map_or_else(|failure| failure.message, |_| "done".to_owned())
+        );
     }
 }
 
@@ -505,11 +538,27 @@ async fn functions_that_sqlite_makes_slow_are_fast_and_answer_the_same() {
     let db = Fixture::new().await;
     let original = rusqlite::Connection::open_in_memory().unwrap();
     for call in [
-        "instr('abc', 'c')", "instr('naïve', 'v')", "instr('abc', '')", "instr('abc', 'x')", "instr(NULL, 'x')",
-        "instr(x'00ff10', x'10')", "instr(1234, 3)", "replace('a-b-c', '-', '')", "replace('abc', '', 'x')",
-        "replace('aaa', 'aa', 'b')", "replace(NULL, 'a', 'b')", "replace('abc', 'b', NULL)", "replace(101, 0, 2)",
-        "trim('xxaxx', 'x')", "trim('xyaxy', 'yx')", "ltrim('xxaxx', 'x')", "rtrim('xxaxx', 'x')", "trim('abc', '')",
-        "trim('  a ')", "trim(NULL, 'x')", "trim('ééaé', 'é')",
+        "instr('abc', 'c')",
+        "instr('naïve', 'v')",
+        "instr('abc', '')",
+        "instr('abc', 'x')",
+        "instr(NULL, 'x')",
+        "instr(x'00ff10', x'10')",
+        "instr(1234, 3)",
+        "replace('a-b-c', '-', '')",
+        "replace('abc', '', 'x')",
+        "replace('aaa', 'aa', 'b')",
+        "replace(NULL, 'a', 'b')",
+        "replace('abc', 'b', NULL)",
+        "replace(101, 0, 2)",
+        "trim('xxaxx', 'x')",
+        "trim('xyaxy', 'yx')",
+        "ltrim('xxaxx', 'x')",
+        "rtrim('xxaxx', 'x')",
+        "trim('abc', '')",
+        "trim('  a ')",
+        "trim(NULL, 'x')",
+        "trim('ééaé', 'é')",
     ] {
         let expected: rusqlite::types::Value =
             original.query_row(&format!("SELECT {call}"), [], |row| row.get(0)).unwrap();
@@ -522,7 +571,12 @@ async fn functions_that_sqlite_makes_slow_are_fast_and_answer_the_same() {
     }
     let (long, sought) = (text(&"a".repeat(200_000)), text(&format!("{}b", "a".repeat(100_000))));
     let began = std::time::Instant::now();
-    for call in ["instr($1, $2)", "length(replace($1, $2, ''))", "length(trim($1, $2))", "$1 LIKE '%' || substr($2, 1, 200) || 'b%'"] {
+    for call in [
+        "instr($1, $2)",
+        "length(replace($1, $2, ''))",
+        "length(trim($1, $2))",
+        "$1 LIKE '%' || substr($2, 1, 200) || 'b%'",
+    ] {
         db.run_with(&format!("SELECT {call}, $2 IS NULL"), vec![long.clone(), sought.clone()]).await.unwrap();
     }
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
@@ -601,6 +655,47 @@ async fn a_stopped_write_ends_its_transaction_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_is_dropped_while_it_runs_lets_the_next_one_write() {
+    let db = Fixture::with(Limits { db_timeout: 60_000, db_transaction_timeout: 60_000, ..Limits::default() }).await;
+    let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) INSERT INTO tags SELECT i FROM n";
+    for sql in [endless, "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"] {
+        let transaction = db.begin().await.unwrap();
+        transaction.run(db.statement("INSERT INTO tags VALUES ('x')")).await.unwrap();
+        let run = transaction.run(db.statement(sql));
+        assert!(tokio::time::timeout(Duration::from_millis(5), run).await.is_err());
+        drop(transaction);
+        let next = tokio::time::timeout(Duration::from_secs(5), db.run("INSERT INTO tags VALUES ('x')")).await;
+        next.expect("the turn came back").expect("and the row is not there");
+        db.run("DELETE FROM tags").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_new_tenants_first_statements_may_come_together() {
+    let db = Fixture::new().await;
+    for tenant in ["new-1", "new-2", "new-3"] {
+        let run = || db.process.run(tenant, &db.limits, db.statement("SELECT 1"));
+        let (a, b, c, d) = tokio::join!(run(), run(), run(), run());
+        for result in [a, b, c, d] {
+            result.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn reports_with_many_common_tables_are_no_bombs() {
+    let db = Fixture::new().await;
+    let report = "
+        WITH active AS (SELECT * FROM clients WHERE active), scored (id, score) AS (SELECT id, coalesce(score, 0) FROM active),
+            ranked AS MATERIALIZED (SELECT id, rank() OVER (ORDER BY score) AS place FROM scored),
+            totals AS (SELECT client_id, sum(total) AS total FROM orders GROUP BY client_id)
+        SELECT a.name, r.place, t.total, (SELECT count(*) FROM scored), (SELECT max(place) FROM ranked)
+        FROM active AS a JOIN ranked AS r ON r.id = a.id LEFT JOIN totals AS t ON t.client_id = a.id
+        WHERE a.id IN (SELECT id FROM scored) AND a.id NOT IN (SELECT client_id FROM totals)";
+    assert_eq!(db.run(report).await.unwrap().columns.len(), 5);
+}
+
+#[tokio::test]
 async fn a_second_transaction_waits_and_then_says_why_it_did_not_begin() {
     let db = Fixture::with(Limits { db_timeout: 50, ..Limits::default() }).await;
     let first = db.begin().await.unwrap();
@@ -653,7 +748,11 @@ async fn speed() {
                 let db = Arc::clone(&db);
                 tokio::spawn(async move {
                     for _ in 0..each {
-                        let by_id = Find { columns: vec![], order: vec![], ..find(vec![filter("id", Operator::Eq, &[Value::Integer(1)])]) };
+                        let by_id = Find {
+                            columns: vec![],
+                            order: vec![],
+                            ..find(vec![filter("id", Operator::Eq, &[Value::Integer(1)])])
+                        };
                         assert_eq!(db.find(by_id).await.unwrap().values.len(), 6);
                     }
                 })

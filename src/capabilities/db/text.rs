@@ -17,8 +17,22 @@ const COPIES: u64 = 500;
 
 /// Statements that SQLite has and scripts have not.
 const REFUSED: &[&str] = &[
-    "ALTER", "ANALYZE", "ATTACH", "BEGIN", "COMMIT", "CREATE", "DETACH", "DROP", "END", "EXPLAIN", "PRAGMA",
-    "REINDEX", "RELEASE", "ROLLBACK", "SAVEPOINT", "VACUUM",
+    "ALTER",
+    "ANALYZE",
+    "ATTACH",
+    "BEGIN",
+    "COMMIT",
+    "CREATE",
+    "DETACH",
+    "DROP",
+    "END",
+    "EXPLAIN",
+    "PRAGMA",
+    "REINDEX",
+    "RELEASE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "VACUUM",
 ];
 
 /// What a statement does.
@@ -198,9 +212,7 @@ fn copies(tokens: &[&str]) -> u64 {
     }
     let mentions: Vec<(usize, Vec<usize>)> = (1..tokens.len())
         .filter(|at| !named.contains(at))
-        .filter(|&at| {
-            ["FROM", "JOIN", ",", "(", "IN"].iter().any(|before| is(at - 1, before)) && word(at + 1) != "."
-        })
+        .filter(|&at| ["FROM", "JOIN", ",", "(", "IN"].iter().any(|before| is(at - 1, before)) && word(at + 1) != ".")
         .map(|at| (at, name(at)))
         .map(|(at, name)| (at, (0..tables.len()).filter(|&table| tables[table].0 == name).collect::<Vec<_>>()))
         .filter(|(_, named)| !named.is_empty())
@@ -267,9 +279,7 @@ impl<'a> Tokens<'a> {
         }
         let name = self.run(self.at + 1, identifier).min(40);
         let name = self.sql.get(self.at..self.at + 1 + name).unwrap_or(&self.sql[self.at..=self.at]);
-        Err(Failure::argument(format!(
-            "`{name}` is not a parameter; parameters are `?`, or `$1`, `$2` and so on"
-        )))
+        Err(Failure::argument(format!("`{name}` is not a parameter; parameters are `?`, or `$1`, `$2` and so on")))
     }
 }
 
