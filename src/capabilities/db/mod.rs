@@ -115,6 +115,15 @@ impl Process {
     pub async fn run(&self, tenant: &str, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
         let pool = self.pool(tenant)?;
         let deadline = Deadline::of(limits, Limit::DbTimeout);
+        if statement.plain
+            && let Some(mut lease) = pool.lease_now()
+        {
+            let connection = lease.connection()?;
+            let glance = connection.glance(limits, deadline, |connection| run::run(connection, &statement, limits))?;
+            if let Some(outcome) = glance {
+                return Ok(outcome);
+            }
+        }
         let mut lease = pool.lease(statement.verb != Verb::Select, deadline).await?;
         let limits = Arc::clone(limits);
         blocking(move |dropped| {
