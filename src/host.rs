@@ -81,7 +81,7 @@ impl Host {
             }
             let id = &tenant.tenant.id;
             if !sql.is_empty() {
-                self.process.db.provision(id, &sql).await.with_context(|| format!("preparing the database of tenant {id}"))?;
+                self.process.db.provision_once(id, &sql).await?;
             }
         }
         Ok(())
