@@ -48,6 +48,12 @@ const EDITS: &[Edit] = &[
         replace: "    extern void airlock_out_of_memory(void);\n    JSRuntime *rt = ctx->rt;\n    airlock_out_of_memory();\n    if (!rt->in_out_of_memory) {",
         times: 1,
     },
+    Edit {
+        why: "every function keeps a copy of its source for toString, which would double each snapshot",
+        find: "    b->source = fd->source;\n    b->source_len = fd->source_len;\n",
+        replace: "    js_free(ctx, fd->source);\n    fd->source = NULL;\n    b->source = NULL;\n    b->source_len = 0;\n",
+        times: 1,
+    },
     // From here on: QuickJS notes positions at calls and throws only. Errors of
     // a property of undefined or an unknown name would show the function's
     // first line.

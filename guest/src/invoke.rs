@@ -111,14 +111,14 @@ fn settle<'js>(ctx: &Ctx<'js>, entry: &str, returned: Value<'js>) -> Result<Valu
             break;
         }
         if !settled && !tasks::operations_pending() {
-            if !tasks::timers_pending() {
-                return Err(error(Cause::Unsettled, "Error", entry.to_owned()));
-            }
             if let Some(failure) = host::expired() {
                 tasks::drop_timers(ctx);
                 let mut error = error(Cause::Timeout, &failure.name, failure.message);
                 error.limit = failure.limit.map(|limit| limit.name);
                 return Err(error);
+            }
+            if !tasks::timers_pending() {
+                return Err(error(Cause::Unsettled, "Error", entry.to_owned()));
             }
         }
         tasks::wait(ctx).map_err(|_| thrown(ctx))?;

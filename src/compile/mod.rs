@@ -25,9 +25,10 @@ use crate::runtime::outcome::{LimitInfo, ScriptError, Status};
 use crate::runtime::sandbox::HardDeadline;
 use crate::runtime::stack;
 
-/// The longest source text, in bytes: more than any hand-written script, less
-/// than what would make parsing a burden.
-pub const MAX_SOURCE: usize = 4 << 20;
+/// The longest source text, in bytes: more than any hand-written script and most
+/// bundles. Parsing may take half a gigabyte of stack for a hostile one (see
+/// [`source`]), for a moment.
+pub const MAX_SOURCE: usize = 1 << 20;
 
 /// Why a source does not compile.
 #[derive(Debug, thiserror::Error)]
@@ -143,9 +144,8 @@ pub async fn compile(engine: &Engine, file: &str, text: &str, limits: &Limits) -
         let (line, column) = frame::position(text, at);
         return refused(format!("{file}:{line}:{column}: there is a NUL character, so this is not the text of a script"));
     }
-    let source = source::read(file, text).map_err(CompileError::Syntax)?;
-
     let _slot = engine.compilers.acquire().await.map_err(|error| CompileError::Host(error.into()))?;
+    let source = source::read(file, text).await.map_err(|error| CompileError::Host(error.into()))?.map_err(CompileError::Syntax)?;
     let mut store = Store::new(&engine.wasmtime, Loading { limits: limits.clone(), memory: MemoryMeter::default() });
     store.limiter(|loading| loading);
     store.set_fuel(if limits.fuel == 0 { u64::MAX } else { limits.fuel })?;

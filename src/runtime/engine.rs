@@ -31,7 +31,7 @@ pub const TICK: Duration = Duration::from_millis(10);
 
 /// The stack of Wasm frames. QuickJS's own check (guest/src/load.rs) must come
 /// first for every shape of recursion, JSON included.
-const WASM_STACK: usize = 8 << 20;
+const WASM_STACK: usize = 16 << 20;
 /// What host functions may use of the same stack beyond Wasm's frames: without
 /// room, deep host code would end the process.
 const HOST_STACK: usize = 2 << 20;
@@ -43,7 +43,7 @@ const KEEP_RESIDENT_TABLE: usize = 64 << 10;
 const KEEP_RESIDENT_STACK: usize = 64 << 10;
 
 /// Sandboxes beyond those for calls, in which scripts are compiled.
-const COMPILERS: u32 = 4;
+const COMPILERS: u32 = 2;
 
 pub struct Options {
     /// Calls that may run at once (`SCRIPT_VM_POOL_SIZE`).

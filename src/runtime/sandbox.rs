@@ -24,6 +24,10 @@ pub struct Program {
     description: Arc<Description>,
 }
 
+/// What one host call may make the host allocate for its arguments, in bytes:
+/// more than the largest that any limit admits, so that the limits answer first.
+const HOSTCALL_BYTES: usize = 32 << 20;
+
 /// The trap at the end of the grace period.
 #[derive(Debug, thiserror::Error)]
 #[error("the deadline has passed")]
@@ -93,6 +97,7 @@ impl Sandbox {
         let fuel = if limits.fuel == 0 { u64::MAX } else { limits.fuel };
         // Fuel is configured, so it can be set.
         let _ = store.set_fuel(fuel);
+        store.set_hostcall_fuel(HOSTCALL_BYTES.max(limits.output_bytes.saturating_mul(2) as usize));
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| {
             if Instant::now() >= hard { Err(HardDeadline.into()) } else { Ok(UpdateDeadline::Yield(1)) }
