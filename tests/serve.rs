@@ -1,8 +1,6 @@
 //! `airlock serve` from end to end: the real program on a copy of
 //! `scripts-examples`, spoken to over sockets.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
