@@ -147,13 +147,20 @@ fn json_argument(option: &str, text: &str) -> Result<String, String> {
     };
     match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
         Ok(_) => Ok(text),
-        Err(error) => Err(format!("{place}: line {}, column {}: this is not JSON: {error}", error.line(), error.column())),
+        Err(error) => Err(format!("{place}: this is not JSON: {}", reason(&error))),
     }
+}
+
+/// What is wrong with JSON text and where, counted from 1.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    format!("{what}, at line {}, column {}", error.line(), error.column().max(1))
 }
 
 /// What `--context` may say. What it leaves out has a default.
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "an object")]
 struct Context {
     tenant: Option<Tenant>,
     user: Option<User>,
@@ -162,7 +169,7 @@ struct Context {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "an object with id, name and type")]
 struct ContextScript {
     id: Option<String>,
     name: Option<String>,
@@ -171,7 +178,7 @@ struct ContextScript {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "an object with id and triggeredBy")]
 struct ContextExecution {
     id: Option<String>,
     triggered_by: Option<String>,
@@ -180,7 +187,7 @@ struct ContextExecution {
 fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Arc<Identity>, String> {
     let context: Context = match context {
         Some(text) => serde_json::from_str(text)
-            .map_err(|error| format!("--context: line {}, column {}: {error}", error.line(), error.column()))?,
+            .map_err(|error| format!("--context: {}", reason(&error)))?,
         None => Context::default(),
     };
     let tenant = match context.tenant {
