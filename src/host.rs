@@ -81,7 +81,7 @@ impl Host {
             }
             let id = &tenant.tenant.id;
             if !sql.is_empty() {
-                self.process.db.provision(id, &sql).await.with_context(|| format!("preparing the database of tenant {id}"))?;
+                self.process.db.provision_once(id, &sql).await?;
             }
         }
         Ok(())
@@ -97,6 +97,11 @@ impl Host {
 
     pub fn process(&self) -> &capabilities::Process {
         &self.process
+    }
+
+    /// The same, for a [`Call`](crate::runtime::call::Call) made by hand.
+    pub fn shared_process(&self) -> Arc<capabilities::Process> {
+        self.process.clone()
     }
 
     /// Compiles every script of the settings. One that does not compile is

@@ -149,7 +149,7 @@ impl Limit {
     pub fn show(self, value: u64) -> String {
         match self.unit() {
             Unit::Time => humantime::format_duration(Duration::from_millis(value)).to_string(),
-            Unit::Size if value >= KIB => bytesize::ByteSize(value).display().iec().to_string().replace(' ', ""),
+            Unit::Size if value >= KIB => bytesize::ByteSize(value).display().iec().to_string().replace(' ', "").replace(".0", ""),
             Unit::Size => format!("{value}B"),
             Unit::Count => value.to_string(),
         }
@@ -172,9 +172,10 @@ impl Limit {
 
     /// What an error says: the limit, its value, what was used, the setting.
     pub fn message(self, value: u64, used: u64) -> String {
-        let (limit, used) = (self.show(value), self.show(used));
         let what = self.name().replace('_', " ");
-        format!("the limit on {what} is {limit}, and this call used {used}; the setting {} changes it", self.setting())
+        // One allocation that would have gone far beyond says nothing of its size.
+        let used = if used < value { "needed more".to_owned() } else { format!("used {}", self.show(used)) };
+        format!("the limit on {what} is {}, and this call {used}; the setting {} changes it", self.show(value), self.setting())
     }
 }
 

@@ -477,7 +477,7 @@ async fn bodies_that_are_refused() {
         ("application/json", b"\"\xff\"", 400, "body_not_json", "not UTF-8"),
         ("application/json", deep.as_bytes(), 400, "body_too_deep", "line 1, column 121"),
         ("application/json", deep_objects.as_bytes(), 400, "body_too_deep", "deeper than 120 levels"),
-        ("text/plain", large.as_bytes(), 413, "body_too_large", "64.0KiB; the host's setting server.max_body"),
+        ("text/plain", large.as_bytes(), 413, "body_too_large", "64KiB; the host's setting server.max_body"),
     ];
     for (kind, body, status, code, detail) in cases {
         let answer = host.ask("POST", "/api/custom/echo", &format!("Content-Type: {kind}\r\n"), body).await;

@@ -15,8 +15,7 @@ use super::sqlite::VALUE_BYTES;
 
 /// Gives a connection these functions.
 pub fn register(connection: &Connection) -> Result<()> {
-    let flags =
-        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function(c"instr", 2, flags, instr)?;
     connection.create_scalar_function(c"replace", 3, flags, replace)?;
     connection.create_scalar_function(c"trim", 2, flags, |context| {
@@ -69,10 +68,7 @@ fn replace(context: &Context<'_>) -> Result<Option<String>> {
     Ok(Some(text.replace(&*sought, &with)))
 }
 
-fn trimmed(
-    context: &Context<'_>,
-    trim: impl for<'t> Fn(&'t str, &HashSet<char>) -> &'t str,
-) -> Result<Option<String>> {
+fn trimmed(context: &Context<'_>, trim: impl for<'t> Fn(&'t str, &HashSet<char>) -> &'t str) -> Result<Option<String>> {
     let (Some(text), Some(letters)) = (text(context.get_raw(0)), text(context.get_raw(1))) else {
         return Ok(None);
     };

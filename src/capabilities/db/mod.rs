@@ -82,30 +82,47 @@ impl Process {
     }
 
     /// Runs SQL of the operator's, such as a schema and its first rows, in one
-    /// transaction, unless that was done before. Not guarded: never give it what
-    /// a tenant wrote. The file's `user_version` tells that it was done.
+    /// transaction. Not guarded: never give it what a tenant wrote.
     ///
     /// # Errors
     ///
     /// Where the tenant's id is not one, the file can't be opened or written,
     /// or the SQL fails; then nothing of it was done.
     pub async fn provision(&self, tenant: &str, sql: &str) -> anyhow::Result<()> {
-        let pool = self.pool(tenant).map_err(|failure| anyhow::anyhow!(failure.message))?;
-        let patience = Deadline::of(&Limits { db_timeout: 60_000, ..Limits::default() }, Limit::DbTimeout);
-        let turn = pool.turn(patience).await.map_err(|failure| anyhow::anyhow!(failure.message))?;
         let sql = sql.to_owned();
-        let provisioned = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let mut connection = sqlite::open(&pool.path)?;
-            connection.busy_timeout(std::time::Duration::from_secs(60))?;
-            let transaction =
-                connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        self.trusted(tenant, move |transaction| transaction.execute_batch(&sql)).await
+    }
+
+    /// The same, unless it was done before: the file's `user_version` tells, and
+    /// it is set in the same transaction.
+    pub async fn provision_once(&self, tenant: &str, sql: &str) -> anyhow::Result<()> {
+        let sql = sql.to_owned();
+        self.trusted(tenant, move |transaction| {
             let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
             if version == 0 {
                 transaction.execute_batch(&sql)?;
                 transaction.pragma_update(None, "user_version", 1)?;
-                transaction.commit()?;
             }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn trusted(
+        &self,
+        tenant: &str,
+        work: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let pool = self.pool(tenant).map_err(|failure| anyhow::anyhow!(failure.message))?;
+        let patience = Deadline::of(&Limits { db_timeout: 60_000, ..Limits::default() }, Limit::DbTimeout);
+        let turn = pool.turn(patience).await.map_err(|failure| anyhow::anyhow!(failure.message))?;
+        let provisioned = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let mut connection = sqlite::open(&pool.path)?;
+            connection.busy_timeout(std::time::Duration::from_secs(60))?;
+            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            work(&transaction)?;
+            transaction.commit()?;
             anyhow::Ok(())
         });
         provisioned.await?.with_context(|| format!("preparing the database of tenant `{tenant}`"))
@@ -115,6 +132,15 @@ impl Process {
     pub async fn run(&self, tenant: &str, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
         let pool = self.pool(tenant)?;
         let deadline = Deadline::of(limits, Limit::DbTimeout);
+        if statement.plain
+            && let Some(mut lease) = pool.lease_now()
+        {
+            let connection = lease.connection()?;
+            let glance = connection.glance(limits, deadline, |connection| run::run(connection, &statement, limits))?;
+            if let Some(outcome) = glance {
+                return Ok(outcome);
+            }
+        }
         let mut lease = pool.lease(statement.verb != Verb::Select, deadline).await?;
         let limits = Arc::clone(limits);
         blocking(move |dropped| {

@@ -49,6 +49,13 @@ impl Pool {
         Ok(Lease { pool: Arc::clone(self), connection: None, permits: Some((permit, turn)) })
     }
 
+    /// A connection to read on, if one is open and idle.
+    pub fn lease_now(self: &Arc<Self>) -> Option<Lease> {
+        let permit = Arc::clone(&self.connections).try_acquire_owned().ok()?;
+        let connection = self.idle().pop()?;
+        Some(Lease { pool: Arc::clone(self), connection: Some(connection), permits: Some((permit, None)) })
+    }
+
     /// Waits for the turn to write.
     pub async fn turn(&self, deadline: Deadline) -> Result<OwnedSemaphorePermit, Failure> {
         tokio::time::timeout_at(deadline.at, Arc::clone(&self.writer).acquire_owned())

@@ -64,9 +64,9 @@ fn bind(prepared: &mut rusqlite::Statement<'_>, parameters: &[Value]) -> Result<
             }
             None => Some(place),
         };
-        order.push(number.ok_or_else(|| {
-            Failed::Known(Failure::argument("parameters are `?`, or `$1`, `$2` and so on"))
-        })?);
+        order.push(
+            number.ok_or_else(|| Failed::Known(Failure::argument("parameters are `?`, or `$1`, `$2` and so on")))?,
+        );
     }
     if named > 0 {
         if named < places {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::limits::Limit as Sqlite;
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use tokio::time::Instant;
 
 use super::{authorizer, functions};
@@ -32,6 +32,10 @@ const MEMORY_RECYCLED: i64 = 192 << 20;
 const MEMORY_STOPPED: i64 = 384 << 20;
 const MEMORY_REFUSED: i64 = 768 << 20;
 const LONG: Duration = Duration::from_millis(50);
+
+/// How long a statement may hold up an asynchronous thread. A hop to another
+/// thread and back costs some 30 microseconds and a look-up by key about five.
+const GLANCE: Duration = Duration::from_micros(200);
 
 /// Longer statements are prepared anew each time: what is cached outlives its
 /// call, and a script could fill memory with it.
@@ -108,10 +112,7 @@ impl Control {
         if let rusqlite::hooks::AuthAction::Function { .. } = context.action {
             watch.functions += 1;
             if watch.functions > authorizer::FUNCTIONS_PER_STATEMENT {
-                answer = Err(format!(
-                    "a statement may call at most {} functions",
-                    authorizer::FUNCTIONS_PER_STATEMENT
-                ));
+                answer = Err(format!("a statement may call at most {} functions", authorizer::FUNCTIONS_PER_STATEMENT));
             }
         }
         match answer {
@@ -225,8 +226,7 @@ impl Guarded {
         Ok(Guarded { connection, control, set: None })
     }
 
-    /// Lets `work` use the connection under a script's limits, and hands its
-    /// error to `explain` with the reason, if a guard was it.
+    /// Lets `work` use the connection under a script's limits.
     pub fn guarded<T>(
         &mut self,
         limits: &Limits,
@@ -234,27 +234,64 @@ impl Guarded {
         dropped: &Arc<AtomicBool>,
         work: impl FnOnce(&Connection) -> Result<T, Failed>,
     ) -> Result<T, Failure> {
-        let now = Instant::now();
-        if deadline.at <= now || dropped.load(Ordering::Relaxed) {
+        let left = deadline.at.saturating_duration_since(Instant::now());
+        if left.is_zero() || dropped.load(Ordering::Relaxed) {
             return Err(deadline.failure());
         }
-        self.apply(limits).map_err(|error| Failure::internal("setting up the database", error))?;
         // Writers of this process take turns without it; this is for other processes.
-        let patience = (deadline.at - now).min(Duration::from_secs(60));
-        self.connection
-            .busy_timeout(patience)
+        self.prepare(limits, left.min(Duration::from_secs(60)), left, dropped)?;
+        let result = work(&self.connection);
+        self.conclude(result, limits, deadline)
+    }
+
+    /// Lets `work` use the connection as [`guarded`](Self::guarded) does, but
+    /// for so short a time that it need not leave the asynchronous thread.
+    /// None where it takes longer, or would wait.
+    pub fn glance<T>(
+        &mut self,
+        limits: &Limits,
+        deadline: Deadline,
+        work: impl FnOnce(&Connection) -> Result<T, Failed>,
+    ) -> Result<Option<T>, Failure> {
+        self.prepare(limits, Duration::ZERO, GLANCE, &Arc::default())?;
+        let result = match work(&self.connection) {
+            Err(Failed::Sqlite(error, _))
+                if matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::OperationInterrupted | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+                ) =>
+            {
+                Ok(None)
+            }
+            result => result.map(Some),
+        };
+        self.conclude(result, limits, deadline)
+    }
+
+    /// Sets the limits, how long to wait for a lock, and when to stop.
+    fn prepare(
+        &mut self,
+        limits: &Limits,
+        patience: Duration,
+        left: Duration,
+        dropped: &Arc<AtomicBool>,
+    ) -> Result<(), Failure> {
+        self.apply(limits)
+            .and_then(|()| self.connection.busy_timeout(patience))
             .map_err(|error| Failure::internal("setting up the database", error))?;
         let began = std::time::Instant::now();
-        *self.control.watch() = Watch {
-            run: Some(Run { began, deadline: began + (deadline.at - now), dropped: Arc::clone(dropped) }),
-            ..Watch::default()
-        };
-        let result = work(&self.connection);
+        let run = Run { began, deadline: began + left, dropped: Arc::clone(dropped) };
+        *self.control.watch() = Watch { run: Some(run), ..Watch::default() };
+        Ok(())
+    }
+
+    /// Makes an error of SQLite's a script's, with the reason if a guard was it.
+    fn conclude<T>(&self, result: Result<T, Failed>, limits: &Limits, deadline: Deadline) -> Result<T, Failure> {
         let watch = std::mem::take(&mut *self.control.watch());
         result.map_err(|failed| match failed {
             Failed::Known(failure) => failure,
-            Failed::Sqlite(error, place) => {
-                super::error::explain(self, error, place.as_ref(), limits, deadline, watch.stop, watch.denied)
+            Failed::Sqlite(error, written) => {
+                super::error::explain(self, error, written.as_ref(), limits, deadline, watch.stop, watch.denied)
             }
         })
     }

@@ -15,6 +15,9 @@ pub struct Statement {
     pub sql: String,
     pub parameters: Vec<Value>,
     pub verb: Verb,
+    /// Whether all it does is to read and compare, so that an answer of a few
+    /// rows takes microseconds and anything longer can be stopped.
+    pub plain: bool,
     /// The script's text and where `sql` starts in it, if a script wrote it.
     pub written: Option<(String, usize)>,
 }
@@ -24,7 +27,8 @@ impl Statement {
     pub fn script(sql: String, parameters: Vec<Value>, limits: &Limits) -> Result<Statement, Failure> {
         limits.check(Limit::DbStatementBytes, sql.len() as u64)?;
         let text::Text { sql: statement, offset, verb } = text::read(&sql)?;
-        Statement { sql: statement.to_owned(), parameters, verb, written: Some((sql, offset)) }.checked(limits)
+        Statement { sql: statement.to_owned(), parameters, verb, plain: false, written: Some((sql, offset)) }
+            .checked(limits)
     }
 
     /// Rows of a table. An explicit limit is kept; without one, or with one
@@ -164,11 +168,13 @@ fn integer(number: u64) -> Value {
 struct Builder {
     sql: String,
     parameters: Vec<Value>,
+    /// Whether a filter searches within text, which nothing can stop.
+    searches: bool,
 }
 
 impl Builder {
     fn new(sql: String) -> Builder {
-        Builder { sql, parameters: Vec::new() }
+        Builder { sql, parameters: Vec::new(), searches: false }
     }
 
     fn value(&mut self, value: Value) {
@@ -215,6 +221,7 @@ impl Builder {
             Operator::Gt => " > ",
             Operator::Gte => " >= ",
             _ => {
+                self.searches = true;
                 let text = pattern(&column, value)?;
                 let (before, after) = match operator {
                     Operator::Contains => ("%", "%"),
@@ -243,8 +250,7 @@ impl Builder {
         let given = values.len();
         values.retain(|value| *value != Value::Null);
         let null = values.len() < given;
-        let (among, is_null, joined) =
-            if not { ("NOT IN", "IS NOT NULL", "AND") } else { ("IN", "IS NULL", "OR") };
+        let (among, is_null, joined) = if not { ("NOT IN", "IS NOT NULL", "AND") } else { ("IN", "IS NULL", "OR") };
         self.sql.push_str(&format!("({quoted} {among} ("));
         for (index, value) in values.into_iter().enumerate() {
             self.sql.push_str(if index == 0 { "" } else { ", " });
@@ -258,7 +264,8 @@ impl Builder {
     }
 
     fn finish(self, verb: Verb, limits: &Limits) -> Result<Statement, Failure> {
-        Statement { sql: self.sql, parameters: self.parameters, verb, written: None }.checked(limits)
+        let plain = verb == Verb::Select && !self.searches;
+        Statement { sql: self.sql, parameters: self.parameters, verb, plain, written: None }.checked(limits)
     }
 }
 

@@ -1,22 +1,38 @@
 //! The text of a statement that a script wrote, looked at before SQLite is.
 //!
 //! The authorizer and SQLite's limits are the wall. This stands before it for
-//! clear errors and for three things that SQLite does not bound: how many
-//! statements a text holds, how deep its parentheses nest, and how many SELECTs
-//! build on each other. SQLite's own code recurses on the last two, and this
-//! process has one stack.
+//! clear errors and for what SQLite does not bound: how many statements a text
+//! holds, how deep its parentheses nest, how many SELECTs it has, and how large
+//! its WITH clauses grow. SQLite's own code recurses on these, or copies for
+//! each, before it first looks at the clock.
 
 use crate::runtime::failure::Failure;
 
 /// Parentheses within parentheses.
 const DEPTH: usize = 100;
-/// SELECTs of one statement, whether side by side or one in the other.
+/// SELECTs and VALUES of one statement, whether side by side or one in the other.
 const SELECTS: usize = 100;
+/// Common tables of one statement, each counted as often as SQLite copies it.
+const COPIES: u64 = 500;
 
 /// Statements that SQLite has and scripts have not.
 const REFUSED: &[&str] = &[
-    "ALTER", "ANALYZE", "ATTACH", "BEGIN", "COMMIT", "CREATE", "DETACH", "DROP", "END", "EXPLAIN", "PRAGMA",
-    "REINDEX", "RELEASE", "ROLLBACK", "SAVEPOINT", "VACUUM",
+    "ALTER",
+    "ANALYZE",
+    "ATTACH",
+    "BEGIN",
+    "COMMIT",
+    "CREATE",
+    "DETACH",
+    "DROP",
+    "END",
+    "EXPLAIN",
+    "PRAGMA",
+    "REINDEX",
+    "RELEASE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "VACUUM",
 ];
 
 /// What a statement does.
@@ -51,6 +67,7 @@ pub fn read(whole: &str) -> Result<Text<'_>, Failure> {
     let mut main: Option<Verb> = None;
     let mut depth = 0_usize;
     let mut selects = 0;
+    let mut tokens = Vec::new();
     for token in Tokens::new(sql) {
         let (at, token) = token?;
         if token == ";" {
@@ -72,12 +89,13 @@ pub fn read(whole: &str) -> Result<Text<'_>, Failure> {
         if depth > DEPTH {
             return Err(fixed(format!("the SQL statement nests more than {DEPTH} parentheses")));
         }
-        if token.eq_ignore_ascii_case("SELECT") {
+        if token.eq_ignore_ascii_case("SELECT") || token.eq_ignore_ascii_case("VALUES") {
             selects += 1;
             if selects > SELECTS {
                 return Err(fixed(format!("the SQL statement has more than {SELECTS} SELECTs")));
             }
         }
+        tokens.push(token);
         let beginning = *first.get_or_insert(token);
         let with = beginning.eq_ignore_ascii_case("WITH");
         if main.is_none() && depth == 0 && (with || std::ptr::eq(beginning, token)) {
@@ -93,6 +111,11 @@ pub fn read(whole: &str) -> Result<Text<'_>, Failure> {
             _ => "; SELECT, INSERT, UPDATE and DELETE are",
         };
         return Err(Failure::denied(format!("{word} is not available to scripts{hint}")));
+    }
+    if copies(&tokens) > COPIES {
+        return Err(fixed(format!(
+            "the common tables (WITH) of the SQL statement build on each other more than {COPIES} times"
+        )));
     }
     let sql = sql[..end.unwrap_or(sql.len())].trim_end();
     Ok(Text { sql, offset, verb: main.unwrap_or(Verb::Select) })
@@ -113,6 +136,94 @@ fn verb(word: &str) -> Option<Verb> {
         ("DELETE", Verb::Delete),
     ];
     verbs.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, verb)| verb)
+}
+
+/// How many copies of common tables SQLite makes at most: one for every mention
+/// in FROM, of it and of what it mentions in turn. Forty tables that each
+/// mention the one before twice are a million million. Takes every name for
+/// visible everywhere, so it may count too many, never too few.
+fn copies(tokens: &[&str]) -> u64 {
+    let word = |at: usize| tokens.get(at).copied().unwrap_or("");
+    let is = |at: usize, expected: &str| word(at).eq_ignore_ascii_case(expected);
+    let name = |at: usize| word(at).trim_matches(['"', '`', '[', ']', '\'']).to_lowercase();
+
+    // `name AS (…)`, `name (columns) AS MATERIALIZED (…)`
+    let mut tables: Vec<(String, std::ops::Range<usize>)> = Vec::new();
+    let mut named = Vec::new();
+    let mut open = Vec::new();
+    let mut closes = vec![tokens.len(); tokens.len()];
+    let mut opens = vec![0; tokens.len()];
+    for (at, token) in tokens.iter().enumerate() {
+        match *token {
+            "(" => open.push(at),
+            ")" => {
+                if let Some(start) = open.pop() {
+                    (closes[start], opens[at]) = (at, start);
+                }
+            }
+            _ => {}
+        }
+    }
+    for at in 1..tokens.len() {
+        if !is(at, "AS") {
+            continue;
+        }
+        let mut body = at + 1;
+        while is(body, "NOT") || is(body, "MATERIALIZED") {
+            body += 1;
+        }
+        if word(body) == "(" {
+            let before = if word(at - 1) == ")" { opens[at - 1].saturating_sub(1) } else { at - 1 };
+            named.push(before);
+            tables.push((name(before), body..closes[body]));
+        }
+    }
+    if tables.is_empty() {
+        return 0;
+    }
+    if tables.len() > SELECTS {
+        return u64::MAX;
+    }
+
+    /// What the mentions within a range weigh.
+    fn weigh(
+        range: std::ops::Range<usize>,
+        mentions: &[(usize, Vec<usize>)],
+        tables: &[(String, std::ops::Range<usize>)],
+        known: &mut [Option<u64>],
+    ) -> u64 {
+        let mut sum = 0_u64;
+        for (_, named) in mentions.iter().filter(|(at, _)| range.contains(at)) {
+            for &table in named {
+                let weight = match known[table] {
+                    Some(weight) => weight,
+                    None => {
+                        // A table that mentions itself recurses when it runs, not here.
+                        known[table] = Some(1);
+                        let weight = weigh(tables[table].1.clone(), mentions, tables, known).saturating_add(1);
+                        known[table] = Some(weight);
+                        weight
+                    }
+                };
+                sum = sum.saturating_add(weight);
+            }
+        }
+        sum
+    }
+    let mentions: Vec<(usize, Vec<usize>)> = (1..tokens.len())
+        .filter(|at| !named.contains(at))
+        .filter(|&at| ["FROM", "JOIN", ",", "(", "IN"].iter().any(|before| is(at - 1, before)) && word(at + 1) != ".")
+        .map(|at| (at, name(at)))
+        .map(|(at, name)| (at, (0..tables.len()).filter(|&table| tables[table].0 == name).collect::<Vec<_>>()))
+        .filter(|(_, named)| !named.is_empty())
+        .collect();
+    // What a body mentions counts where the body itself is mentioned.
+    let mut known = vec![None; tables.len()];
+    let mut sum = 0_u64;
+    for (at, _) in mentions.iter().filter(|(at, _)| !tables.iter().any(|(_, body)| body.contains(at))) {
+        sum = sum.saturating_add(weigh(*at..at + 1, &mentions, &tables, &mut known));
+    }
+    sum
 }
 
 /// The tokens of a text with their places, without white space and comments.
@@ -168,9 +279,7 @@ impl<'a> Tokens<'a> {
         }
         let name = self.run(self.at + 1, identifier).min(40);
         let name = self.sql.get(self.at..self.at + 1 + name).unwrap_or(&self.sql[self.at..=self.at]);
-        Err(Failure::argument(format!(
-            "`{name}` is not a parameter; parameters are `?`, or `$1`, `$2` and so on"
-        )))
+        Err(Failure::argument(format!("`{name}` is not a parameter; parameters are `?`, or `$1`, `$2` and so on")))
     }
 }
 

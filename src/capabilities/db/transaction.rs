@@ -77,9 +77,8 @@ impl Transaction {
         blocking(move |dropped| {
             let lease = stage.open()?;
             let connection = lease.connection()?;
-            let result = connection.guarded(&limits, deadline, &dropped, |connection| {
-                super::run::run(connection, &statement, &limits)
-            });
+            let result = connection
+                .guarded(&limits, deadline, &dropped, |connection| super::run::run(connection, &statement, &limits));
             // SQLite rolls back by itself after some errors, such as a full
             // file or a write that was stopped.
             if connection.at_rest() {
@@ -142,4 +141,3 @@ impl Drop for Inner {
 pub fn ended() -> Failure {
     database("the transaction has ended")
 }
-

@@ -72,22 +72,37 @@ enum Service {
 
 impl Process {
     pub fn new(settings: BTreeMap<String, Settings>, db: db::Process, notifications: Notifications) -> Process {
-        let known = settings
-            .into_iter()
-            .map(|(name, settings)| {
-                let service = match settings.kind {
-                    Kind::Notifications => Service::Notifications,
-                    Kind::Table => Service::Table(Table {
-                        table: settings.table.unwrap_or_else(|| name.clone()),
-                        key: settings.key.unwrap_or_else(|| "id".to_owned()),
-                        service: name.clone(),
-                    }),
-                };
-                (name, service)
-            })
-            .collect();
-        Process(Arc::new(Services { known, db, notifications }))
+        Process(Arc::new(Services { known: known(settings), db, notifications }))
     }
+}
+
+fn known(settings: BTreeMap<String, Settings>) -> BTreeMap<String, Service> {
+    settings
+        .into_iter()
+        .map(|(name, settings)| {
+            let service = match settings.kind {
+                Kind::Notifications => Service::Notifications,
+                Kind::Table => Service::Table(Table {
+                    table: settings.table.unwrap_or_else(|| name.clone()),
+                    key: settings.key.unwrap_or_else(|| "id".to_owned()),
+                    service: name.clone(),
+                }),
+            };
+            (name, service)
+        })
+        .collect()
+}
+
+fn find<'s>(known: &'s BTreeMap<String, Service>, name: &str) -> Result<&'s Service, Failure> {
+    known.get(name).ok_or_else(|| {
+        let names: Vec<&str> = known.keys().map(String::as_str).collect();
+        let hint = match db::closest(name, &names) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if names.is_empty() => "none are set up".to_owned(),
+            None => format!("there are: {}", db::list(&names)),
+        };
+        Failure::argument(format!("there is no service `{}`; {hint}", shown(name)))
+    })
 }
 
 impl Services {
@@ -105,10 +120,8 @@ impl Services {
             Ok(_) => return Err(Failure::argument("the arguments of a service are a JSON array")),
             Err(reason) => return Err(Failure::argument(format!("the arguments are not JSON: {reason}"))),
         };
-        let answer = match self.find(service)? {
-            Service::Table(table) => {
-                table.call(&self.db, &identity.tenant.id, limits, method, arguments).await?
-            }
+        let answer = match find(&self.known, service)? {
+            Service::Table(table) => table.call(&self.db, &identity.tenant.id, limits, method, arguments).await?,
             Service::Notifications => {
                 if method != "sendEmail" {
                     return Err(unknown_method(service, method, &["sendEmail"]));
@@ -121,18 +134,6 @@ impl Services {
             .map_err(|error| Failure::internal("writing the answer of a service", error))?;
         limits.check(Limit::ServiceBytes, answer.len() as u64)?;
         Ok(answer)
-    }
-
-    fn find(&self, name: &str) -> Result<&Service, Failure> {
-        self.known.get(name).ok_or_else(|| {
-            let names: Vec<&str> = self.known.keys().map(String::as_str).collect();
-            let hint = match db::closest(name, &names) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None if names.is_empty() => "none are set up".to_owned(),
-                None => format!("there are: {}", db::list(&names)),
-            };
-            Failure::argument(format!("there is no service `{}`; {hint}", shown(name)))
-        })
     }
 }
 

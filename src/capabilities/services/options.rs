@@ -192,9 +192,5 @@ fn text(name: &str, given: Json) -> Result<String, Failure> {
 
 fn unknown(owner: &str, kind: &str, name: &str, known: &[&str]) -> Failure {
     let hint = db::closest(name, known).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-    Failure::argument(format!(
-        "{owner} has no {kind} `{}`{hint} (there are: {})",
-        shown(name),
-        known.join(", ")
-    ))
+    Failure::argument(format!("{owner} has no {kind} `{}`{hint} (there are: {})", shown(name), known.join(", ")))
 }
