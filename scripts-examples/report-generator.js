@@ -32,7 +32,7 @@ async function handleRequest(req) {
     // Half-open, [from, until): "up to 31 January" means all of that day.
     const from = first;
     const until = utils.date.addDays(last, 1);
-    const days = Math.round((until - from) / 86_400_000);
+    const days = Math.round((until.getTime() - from.getTime()) / 86_400_000);
     if (days > MAX_DAYS) return refuse(400, `A report covers at most ${MAX_DAYS} days`);
     const before = utils.date.addDays(from, -days);
 

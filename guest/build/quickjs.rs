@@ -126,6 +126,7 @@ const EDITS: &[Edit] = &[
 ];
 
 /// Runs the compiler on the arguments of this process, with `quickjs.c` edited.
+#[expect(clippy::exit, reason = "a compiler ends with the status of the one it wraps")]
 pub fn compile(compiler: &OsStr) -> Result<()> {
     let compiler = if compiler == COMPILER_IN_CC { std::env::var_os("CC").context("CC is not set")? } else { compiler.to_owned() };
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();

@@ -45,7 +45,12 @@ async fn compile(file: &Path, output: Option<PathBuf>) -> Result<(), Exit> {
         .map_err(|reason| {
             // What can't be written may be half there.
             let _ = std::fs::remove_file(&unfinished);
-            usage(format!("{} can't be written: {}", output.display(), host::kind(&reason)))
+            let reason = match reason.kind() {
+                std::io::ErrorKind::NotFound => "there is no such folder".to_owned(),
+                std::io::ErrorKind::PermissionDenied => "this user may not write there".to_owned(),
+                _ => reason.to_string(),
+            };
+            usage(format!("{} can't be written: {reason}", output.display()))
         })?;
     eprintln!("{} → {} ({})", file.display(), output.display(), compiled.description.entries.join(", "));
     Ok(())

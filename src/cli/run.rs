@@ -95,7 +95,7 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
     }
     settings.limits.memory = settings.limits.memory.max(limits.memory);
     let shown = super::compile::shown(&arguments.file);
-    let identity = identity(&settings, context.as_deref(), &shown).map_err(usage)?;
+    let mut identity = identity(&settings, context.as_deref(), &shown).map_err(usage)?;
     let grant = match &known {
         Some(script) => host::grant(script).map_err(|reason| usage(format!("{reason:#}")))?,
         None => Default::default(),
@@ -111,6 +111,9 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
     };
     let entry = arguments.entry.or_else(|| known.and_then(|script| script.entry.clone()));
     check_entry(program.description(), entry.as_deref()).map_err(usage)?;
+    // Log lines name what the author wrote, as stacks do, also where it runs compiled.
+    identity.script.file.clone_from(&program.description().file);
+    let identity = Arc::new(identity);
     let sink: Option<crate::capabilities::log::Sink> =
         if arguments.json { None } else { Some(Arc::new(|line: &serde_json::value::RawValue| eprintln!("{}", line.get()))) };
     let run = Run { identity, limits: Arc::new(limits), grant: Arc::new(grant), entry, input, sink };
@@ -147,13 +150,20 @@ fn json_argument(option: &str, text: &str) -> Result<String, String> {
     };
     match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
         Ok(_) => Ok(text),
-        Err(error) => Err(format!("{place}: line {}, column {}: this is not JSON: {error}", error.line(), error.column())),
+        Err(error) => Err(format!("{place}: this is not JSON: {}", reason(&error))),
     }
+}
+
+/// What is wrong with JSON text and where, counted from 1.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    format!("{what}, at line {}, column {}", error.line(), error.column().max(1))
 }
 
 /// What `--context` may say. What it leaves out has a default.
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "an object")]
 struct Context {
     tenant: Option<Tenant>,
     user: Option<User>,
@@ -162,7 +172,7 @@ struct Context {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "an object with id, name and type")]
 struct ContextScript {
     id: Option<String>,
     name: Option<String>,
@@ -171,16 +181,16 @@ struct ContextScript {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "an object with id and triggeredBy")]
 struct ContextExecution {
     id: Option<String>,
     triggered_by: Option<String>,
 }
 
-fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Arc<Identity>, String> {
+fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Identity, String> {
     let context: Context = match context {
         Some(text) => serde_json::from_str(text)
-            .map_err(|error| format!("--context: line {}, column {}: {error}", error.line(), error.column()))?,
+            .map_err(|error| format!("--context: {}", reason(&error)))?,
         None => Context::default(),
     };
     let tenant = match context.tenant {
@@ -202,7 +212,7 @@ fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Ar
     let script = context.script.unwrap_or_default();
     let execution = context.execution.unwrap_or_default();
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned();
-    Ok(Arc::new(Identity {
+    Ok(Identity {
         tenant,
         user,
         script: Script {
@@ -215,7 +225,7 @@ fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Ar
             id: execution.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             triggered_by: execution.triggered_by.unwrap_or_else(|| "manual".into()),
         },
-    }))
+    })
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -63,7 +63,7 @@ pub fn assemble(snapshot: &[u8]) -> Vec<u8> {
 /// Why a file is not an artifact of this host.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAnArtifact {
-    #[error("it is not WebAssembly at all; give a script, or a file that `airlock compile` wrote")]
+    #[error("it is not WebAssembly; give a file that `airlock compile` wrote")]
     NotWasm,
     #[error("it is a core WebAssembly module, and not a component; give a file that `airlock compile` wrote")]
     CoreModule,

@@ -39,7 +39,7 @@ pub enum CompileError {
     Refused { message: String },
     /// The script's top level threw.
     #[error("{}: {}", .0.name, .0.message)]
-    Threw(ScriptError),
+    Threw(Box<ScriptError>),
     /// A limit stopped the script's top level.
     #[error("{message}")]
     Limit { message: String, limit: LimitInfo },
@@ -62,7 +62,7 @@ impl CompileError {
                 };
                 (Status::Failed, error)
             }
-            CompileError::Threw(error) => (Status::Failed, error.clone()),
+            CompileError::Threw(error) => (Status::Failed, ScriptError::clone(error)),
             CompileError::Limit { message, limit } => {
                 let status = if limit.name == Limit::Timeout.name() { Status::Timeout } else { Status::Limit };
                 (status, ScriptError { name: "LimitError".into(), message: message.clone(), limit: Some(limit.clone()), ..ScriptError::default() })
@@ -255,7 +255,7 @@ fn threw(file: &str, text: &str, error: LoadError, loading: &Loading) -> Compile
         let frame = frame::render(file, text, &error.message, offset, 1, None);
         return CompileError::Syntax(SyntaxError { message: std::mem::take(&mut error.message), line, column, frame });
     }
-    CompileError::Threw(error)
+    CompileError::Threw(Box::new(error))
 }
 
 fn stopped(store: &Store<Loading>, limits: &Limits, trap: wasmtime::Error) -> CompileError {
@@ -268,7 +268,7 @@ fn stopped(store: &Store<Loading>, limits: &Limits, trap: wasmtime::Error) -> Co
     }
     match trap.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::OutOfFuel) => limit(limits, Limit::Fuel, limits.fuel),
-        Some(wasmtime::Trap::StackOverflow) => CompileError::Threw(stack::overflow()),
+        Some(wasmtime::Trap::StackOverflow) => CompileError::Threw(Box::new(stack::overflow())),
         _ => CompileError::Host(trap.into()),
     }
 }

@@ -11,7 +11,7 @@ pub struct Identity {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with id and name")]
 pub struct Tenant {
     pub id: String,
     #[serde(default)]
@@ -19,7 +19,7 @@ pub struct Tenant {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "an object with id, email, name and permissions")]
 pub struct User {
     pub id: String,
     pub email: String,

@@ -112,20 +112,22 @@
   // Commits when `work` is done, rolls back when it throws.
   db.transaction = async function (work) {
     if (typeof work !== "function") throw new TypeError("db.transaction takes a function");
-    const transaction = await native.begin();
-    let result;
-    try {
-      result = await work(api(transaction));
-    } catch (error) {
+    // Neither beginning nor committing is awaited: an error gets its stack where
+    // it is thrown first, and that must be the script's line.
+    return native.begin().then(async (transaction) => {
+      let result;
       try {
-        await native.end(transaction, false);
-      } catch {
-        // What went wrong first is what the script must see; the host rolls back anyway.
+        result = await work(api(transaction));
+      } catch (error) {
+        try {
+          await native.end(transaction, false);
+        } catch {
+          // What went wrong first is what the script must see; the host rolls back anyway.
+        }
+        throw error;
       }
-      throw error;
-    }
-    await native.end(transaction, true);
-    return result;
+      return native.end(transaction, true).then(() => result);
+    });
   };
 
   globalThis.db = db;

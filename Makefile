@@ -1,0 +1,44 @@
+# `make run` serves the examples, `make test` checks everything, `make bench`
+# measures. Each installs what this machine lacks first.
+
+LISTEN ?= 127.0.0.1:8080
+
+# A target directory that clones share saves a fresh one the dependencies' build.
+SHARED := $(HOME)/.cache/airlock/target
+ifeq ($(CARGO_TARGET_DIR),)
+CARGO_TARGET_DIR := $(if $(wildcard $(SHARED)),$(SHARED),$(CURDIR)/target)
+endif
+export CARGO_TARGET_DIR
+# Where rustup puts cargo before the next login.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: run test bench install
+
+run: install
+	cargo build --release --locked
+	@echo
+	@echo "Try it from another terminal:"
+	@echo "  curl -H 'Authorization: Bearer acme-demo-token' http://$(LISTEN)/api/custom/hello"
+	@echo "  curl -H 'Authorization: Bearer acme-demo-token' 'http://$(LISTEN)/api/custom/sales-report?start=2024-01-01&end=2024-01-31'"
+	@echo
+	@exec $(CARGO_TARGET_DIR)/release/airlock serve --config scripts-examples/airlock.toml --listen $(LISTEN)
+
+test: install
+	cargo fmt --check
+	cargo fmt --check --manifest-path guest/Cargo.toml
+	cargo clippy --all-targets --locked -- --deny warnings
+	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked; fi
+
+bench: install
+	@command -v npm >/dev/null || { echo "The peers need Node.js 20 or later and npm: https://nodejs.org" >&2; exit 1; }
+	cd benches/peers && npm ci
+	cargo bench --locked
+
+install:
+	@.ci/install
+	@# Cargo tells by its time whether a file has changed, and takes equal paths of
+	@# two clones for one file. What another clone built last must not count here.
+	@mkdir -p $(CARGO_TARGET_DIR)
+	@echo "$(CURDIR)" | cmp -s - $(CARGO_TARGET_DIR)/.built-from || { \
+		find Cargo.toml src wit tests benches guest -type f -not -path '*/node_modules/*' -exec touch {} +; \
+		echo "$(CURDIR)" > $(CARGO_TARGET_DIR)/.built-from; }
