@@ -172,9 +172,13 @@ impl Limit {
 
     /// What an error says: the limit, its value, what was used, the setting.
     pub fn message(self, value: u64, used: u64) -> String {
-        let (limit, used) = (self.show(value), self.show(used));
+        let (mut limit, mut shown) = (self.show(value), self.show(used));
+        // Rounding must not make them look equal.
+        if limit == shown && value != used {
+            (limit, shown) = (format!("{value} bytes"), format!("{used} bytes"));
+        }
         let what = self.name().replace('_', " ");
-        format!("the limit on {what} is {limit}, and this call used {used}; the setting {} changes it", self.setting())
+        format!("the limit on {what} is {limit}, and this call used {shown}; the setting {} changes it", self.setting())
     }
 }
 
