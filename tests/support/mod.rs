@@ -12,6 +12,14 @@ pub fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("machine-code")
 }
 
+/// Makes a data folder that keeps its machine code where all tests do.
+pub fn share_cache(data: &Path) {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(cache()).unwrap();
+    std::fs::create_dir_all(data).unwrap();
+    std::os::unix::fs::symlink(cache(), data.join("cache")).unwrap();
+}
+
 /// The folders under `root` that hold a file of that name, two levels down,
 /// named `<outer>::<inner>`.
 pub fn folders(root: &Path, file: &str) -> Vec<(String, PathBuf)> {

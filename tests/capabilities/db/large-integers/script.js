@@ -10,7 +10,6 @@ async function main() {
         equal: rows[0].n === largest,
         found: found.id,
         sum: String((await db.queryOne("SELECT sum(n) AS s FROM numbers WHERE id > 2")).s),
-        as_text: (await services.numbers?.list?.().catch((error) => error.name)) ?? null,
         straight_out: await refusal(async () => JSON.stringify(rows[3])),
     };
 }

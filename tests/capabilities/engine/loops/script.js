@@ -32,11 +32,6 @@ async function inJobs() {
     for (;;) await 0;
 }
 
-function inThen() {
-    const again = () => Promise.resolve().then(again);
-    return again();
-}
-
 function inGenerator() {
     function* numbers() {
         for (;;) yield 1;
@@ -48,17 +43,4 @@ function inGenerator() {
 
 function inNative() {
     return Array.from({ length: 2 ** 31 }, () => 0).length;
-}
-
-function inThenable() {
-    const thenable = { then: (resolve) => resolve(thenable) };
-    return thenable;
-}
-
-async function inFinally() {
-    try {
-        for (;;) {}
-    } finally {
-        for (;;) {}
-    }
 }

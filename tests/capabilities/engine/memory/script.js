@@ -6,7 +6,10 @@ function arrays() {
 
 function texts() {
     let text = "x";
-    for (;;) text += text;
+    for (;;) {
+        text += text;
+        text.indexOf("y");
+    }
 }
 
 function manyTexts() {

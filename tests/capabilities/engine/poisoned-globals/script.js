@@ -2,7 +2,6 @@
 function main() {
     JSON.stringify = () => "forged";
     Object.keys = () => [];
-    Array.prototype.includes = () => true;
     Object.prototype.toJSON = undefined;
     String.prototype.toString = () => "forged";
     console.info("message", { a: 1 });
@@ -10,7 +9,6 @@ function main() {
 }
 
 async function hostCalls() {
-    Promise.prototype.then = () => "forged";
     Array.isArray = () => false;
     Object.entries = () => [];
     const answer = await storage.has("key");

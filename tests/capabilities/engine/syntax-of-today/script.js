@@ -34,6 +34,5 @@ export default async function main() {
         tagged: ((parts, ...values) => parts.raw.join("|") + values.join())`a${1}b${2}`,
         flat: [[1, [2]]].flat(Infinity),
         weak: new WeakRef(nothing).deref() === nothing,
-        structured: Object.fromEntries(new URLSearchParams?.("a=1") ?? []),
     };
 }
