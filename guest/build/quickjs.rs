@@ -54,6 +54,12 @@ const EDITS: &[Edit] = &[
         replace: "    js_free(ctx, fd->source);\n    fd->source = NULL;\n    b->source = NULL;\n    b->source_len = 0;\n",
         times: 1,
     },
+    Edit {
+        why: "columns count from 1 on the first line too, as if a line's end stood before it",
+        find: "    s->eol = s->buf_ptr;\n",
+        replace: "    s->eol = s->buf_ptr - 1;\n",
+        times: 1,
+    },
     // From here on: QuickJS notes positions at calls and throws only. Errors of
     // a property of undefined or an unknown name would show the function's
     // first line.
@@ -124,6 +130,13 @@ const EDITS: &[Edit] = &[
         times: 1,
     },
 ];
+
+/// Names these edits, so that a build can tell when they change.
+pub fn fingerprint() -> u64 {
+    // FNV-1a: the same in every version of Rust.
+    let bytes = EDITS.iter().flat_map(|edit| edit.find.bytes().chain([0]).chain(edit.replace.bytes()).chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
 
 /// Runs the compiler on the arguments of this process, with `quickjs.c` edited.
 #[expect(clippy::exit, reason = "a compiler ends with the status of the one it wraps")]

@@ -67,6 +67,9 @@ pub fn build_guest(out: &Path) -> Result<PathBuf> {
         .env("CC_wasm32_wasip1", std::env::current_exe()?);
     // Clang's defaults predate these, which every runtime has.
     let features = "-mbulk-memory -msign-ext -mnontrapping-fptoint";
+    // Where the flags change, QuickJS is compiled anew; the edits alone would
+    // go unnoticed in a target folder that has it.
+    let features = format!("{features} -DAIRLOCK_EDITS={}", quickjs::fingerprint());
     match Compiler::find()? {
         Compiler::Sdk(sdk) => {
             let root = format!("--sysroot={}", sdk.join("share/wasi-sysroot").display());

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 
-use javy::quickjs::{Ctx, Function, Persistent, Value, promise::PromiseState, qjs};
+use javy::quickjs::{Ctx, Function, Persistent, Promise, Value, promise::PromiseState, qjs};
 
 use crate::airlock::script::tasks as host;
 use crate::airlock::script::types::{Call, Cause, Failure, ScriptError};
@@ -98,7 +98,10 @@ fn find<'a>(loaded: &'a Loaded, wanted: Option<&str>) -> Result<(String, &'a Per
 /// Runs jobs and waits for the host until the returned value has settled and
 /// every operation that the script began has ended.
 fn settle<'js>(ctx: &Ctx<'js>, entry: &str, returned: Value<'js>) -> Result<Value<'js>, ScriptError> {
-    let promise = returned.as_promise().cloned();
+    let promise = match returned.as_promise() {
+        Some(promise) => Some(promise.clone()),
+        None => adopted(ctx, &returned).map_err(|_| thrown(ctx))?,
+    };
     if let Some(promise) = &promise {
         // The host reports this one; it is not an unhandled rejection.
         forget_rejection(ctx, promise.as_value());
@@ -111,6 +114,7 @@ fn settle<'js>(ctx: &Ctx<'js>, entry: &str, returned: Value<'js>) -> Result<Valu
             break;
         }
         if !settled && !tasks::operations_pending() {
+            // Asked first: at the deadline the timers are gone too.
             if let Some(failure) = host::expired() {
                 tasks::drop_timers(ctx);
                 let mut error = error(Cause::Timeout, &failure.name, failure.message);
@@ -133,6 +137,17 @@ fn settle<'js>(ctx: &Ctx<'js>, entry: &str, returned: Value<'js>) -> Result<Valu
             }
         }
     }
+}
+
+/// The promise of a value that has a `then`, as query builders have.
+fn adopted<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> javy::quickjs::Result<Option<Promise<'js>>> {
+    let Some(object) = value.as_object() else { return Ok(None) };
+    if !object.get::<_, Value>("then")?.is_function() {
+        return Ok(None);
+    }
+    let (promise, resolve, _) = ctx.promise()?;
+    resolve.call::<_, ()>((value.clone(),))?;
+    Ok(Some(promise))
 }
 
 fn run_jobs(ctx: &Ctx<'_>) {

@@ -132,8 +132,11 @@ fn parse(file: &str, text: &str, kind: SourceType, allow_return: bool) -> Result
     let options = ParseOptions { allow_return_outside_function: allow_return, parse_regular_expression: true, ..ParseOptions::default() };
     let parsed = Parser::new(&allocator, text, kind).with_options(options).parse();
     let problem = |diagnostic: &oxc::diagnostics::OxcDiagnostic| {
-        let offset = diagnostic.labels.first().map_or(0, |label| label.offset());
-        let length = diagnostic.labels.first().map_or(0, |label| label.len());
+        // Of a name that is declared twice, the second place is the mistake.
+        let twice = diagnostic.message.contains("has already been declared");
+        let label = if twice { diagnostic.labels.last() } else { diagnostic.labels.first() };
+        let offset = label.map_or(0, |label| label.offset());
+        let length = label.map_or(0, |label| label.len());
         syntax_error(file, text, &diagnostic.message, offset as usize, length as usize, diagnostic.help.as_deref())
     };
     if let Some(diagnostic) = parsed.diagnostics.first() {

@@ -173,9 +173,14 @@ impl Limit {
     /// What an error says: the limit, its value, what was used, the setting.
     pub fn message(self, value: u64, used: u64) -> String {
         let what = self.name().replace('_', " ");
+        let (mut limit, mut shown) = (self.show(value), self.show(used));
+        // Rounding must not make them look equal.
+        if limit == shown && value != used {
+            (limit, shown) = (format!("{value} bytes"), format!("{used} bytes"));
+        }
         // One allocation that would have gone far beyond says nothing of its size.
-        let used = if used < value { "needed more".to_owned() } else { format!("used {}", self.show(used)) };
-        format!("the limit on {what} is {}, and this call {used}; the setting {} changes it", self.show(value), self.setting())
+        let used = if used < value { "needed more".to_owned() } else { format!("used {shown}") };
+        format!("the limit on {what} is {limit}, and this call {used}; the setting {} changes it", self.setting())
     }
 }
 

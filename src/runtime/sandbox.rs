@@ -155,7 +155,13 @@ impl Sandbox {
                 }
             }
             Cause::Memory => {
-                let mut described = limited(Limit::Memory, call.memory.wanted().max(error.used));
+                let used = call.memory.wanted().max(error.used);
+                let mut described = limited(Limit::Memory, used);
+                if used <= limits.memory {
+                    // One value was to take more than is left, and was refused unmade.
+                    let (limit, setting) = (Limit::Memory.show(limits.memory), Limit::Memory.setting());
+                    described.message = format!("the limit on memory is {limit}, and a value needs more than is left of it; the setting {setting} changes it");
+                }
                 let place = stack::script_error(String::new(), String::new(), &error.stack);
                 (described.stack, described.line, described.column) = (place.stack, place.line, place.column);
                 described
@@ -163,7 +169,10 @@ impl Sandbox {
             Cause::OutputSize => limited(Limit::OutputBytes, error.used),
             Cause::Input => ScriptError {
                 name: "SyntaxError".into(),
-                message: format!("the input is not JSON: {}", error.message),
+                message: match error.name.as_str() {
+                    "RangeError" => "the input is nested too deeply to be read".into(),
+                    _ => format!("the input is not JSON: {}", error.message),
+                },
                 ..ScriptError::default()
             },
             Cause::Entry => no_entry(program.description(), entry),

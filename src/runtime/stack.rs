@@ -13,8 +13,11 @@ pub fn script_error(name: String, message: String, stack: &str) -> ScriptError {
     ScriptError { name, message, stack, line: place.map(|(line, _)| line), column: place.map(|(_, column)| column), limit: None }
 }
 
+/// JSON.parse and `eval` count the lines of the text that they are given.
+const OTHER_TEXT: &str = "(<input>:";
+
 fn own(frame: &str) -> bool {
-    frame.starts_with("at ") && !frame.contains(ENGINE_FILES) && !frame.starts_with("at airlock:") && !frame.ends_with("(native)") && !frame.ends_with("(missing)")
+    frame.starts_with("at ") && !frame.contains(OTHER_TEXT) && !frame.starts_with("at <input>:") && !frame.contains(ENGINE_FILES) && !frame.starts_with("at airlock:") && !frame.ends_with("(native)") && !frame.ends_with("(missing)")
 }
 
 /// The line and column at the end of `at main (script.js:3:5)`.

@@ -79,7 +79,10 @@
       payload = toJson(payload, "the body", "body");
       if (!pairs.some(([name]) => name.toLowerCase() === "content-type")) pairs.push(["content-type", "application/json"]);
     }
-    return new Response(await native.request(String(method).toUpperCase(), withQuery(String(url), query), pairs, payload, timeout));
+    // Not awaited here: a failure takes its stack where it is, and that is the script's line.
+    return native
+      .request(String(method).toUpperCase(), withQuery(String(url), query), pairs, payload, timeout)
+      .then((answer) => new Response(answer));
   }
 
   const bare = (method) => (url, options = {}) => request({ ...options, method, url });

@@ -3,6 +3,19 @@
   const { stringify } = JSON;
   const LEVELS = { debug: 0, trace: 0, info: 1, log: 1, warn: 2, error: 3 };
 
+  // What a getter or a proxy threw in place of a value.
+  function unreadable(error) {
+    try {
+      return `[${error.message}]`;
+    } catch {
+      return "[unreadable]";
+    }
+  }
+
+  // The frames of the script alone.
+  const own = (stack) =>
+    typeof stack === "string" ? stack.split("\n").filter((frame) => !/\(airlock:|at airlock:|\(native\)/.test(frame)).join("\n") : undefined;
+
   // For a log line everything is worth something: no value may fail it.
   function text(value) {
     if (typeof value === "string") return value;
@@ -27,7 +40,7 @@
         while (parents.length && parents[parents.length - 1] !== this) parents.pop();
         if (typeof item === "bigint") return `${item}n`;
         if (typeof item === "function") return `[function ${item.name || "anonymous"}]`;
-        if (item instanceof Error) return { name: item.name, message: item.message, stack: item.stack };
+        if (item instanceof Error) return { name: item.name, message: item.message, stack: own(item.stack) };
         if (item instanceof Map) item = Object.fromEntries(item);
         else if (item instanceof Set) item = [...item];
         if (typeof item === "object" && item !== null) {
@@ -37,7 +50,7 @@
         return item;
       });
     } catch (error) {
-      return `[${error.message}]`;
+      return unreadable(error);
     }
   }
 
@@ -66,13 +79,18 @@
     const words = [];
     let fields;
     for (const value of format(args)) {
-      if (isFields(value)) fields = { ...fields, ...value };
-      else {
-        words.push(text(value));
-        if (value instanceof Error) fields = { ...fields, error: value };
+      try {
+        if (isFields(value)) fields = { ...fields, ...value };
+        else {
+          words.push(text(value));
+          if (value instanceof Error) fields = { ...fields, error: value };
+        }
+      } catch (error) {
+        words.push(unreadable(error));
       }
     }
     const json = fields && safeJson(fields);
+    if (json && json[0] !== "{" && words.length) words.push(json);
     const message = words.length || !json ? words.join(" ") : json;
     write(level, message, json && json[0] === "{" ? json : undefined);
   }

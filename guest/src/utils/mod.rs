@@ -94,7 +94,8 @@ pub fn bytes_of(ctx: &Ctx<'_>, value: &Value<'_>, what: &str) -> Result<Vec<u8>>
     {
         return Ok(bytes.to_vec());
     }
-    let message = format!("{what} must be a string or a Uint8Array, not {}", value.type_name());
+    let kind = if value.is_number() { "number" } else { value.type_name() };
+    let message = format!("{what} must be a string or a Uint8Array, not {kind}");
     Err(Exception::throw_type(ctx, &message))
 }
 

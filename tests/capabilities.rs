@@ -1,0 +1,321 @@
+//! A folder is a test: `tests/capabilities/<capability>/<case>/` holds the
+//! script, `case.toml` with what it is given, and `expected.json`.
+//!
+//! All cases share two hosts, one that may reach the loopback network and one
+//! that may not; each case is a tenant of its own.
+//!
+//! | in `expected.json` | is compared |
+//! |---|---|
+//! | `status`, `result` | exactly; an absent result is none |
+//! | `error`, `after` | the members that are named; an absent error is none |
+//! | `logs` | line by line, the members that are named; absent is no line |
+//! | `host_calls`, `memory_bytes` | where they are named |
+//! | `compile` | whether it failed at compile time |
+//!
+//! A case of several runs has them under `runs`. `after` is what was left in
+//! the outbox and the mail queue, and what the test server saw. `<any>`,
+//! `<uuid>`, `<iso-date>` and `<number>` stand for such text, also inside of a
+//! text; `{server}` is the test server and `{origin}` its
+//! scheme, host and port, `{address}` without the scheme.
+//!
+//! `UPDATE=1 cargo test --test capabilities` writes anew what does not match.
+//! Read what it wrote: it knows what happens, not what should.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use airlock::capabilities::Grant;
+use airlock::compile::{self, CompileError};
+use airlock::host::{Host, Run};
+use airlock::runtime::limits::{Limit, Limits};
+use airlock::runtime::sandbox::Program;
+use airlock::settings::Settings;
+use airlock::tenant::{Execution, Identity, Script, Tenant, User};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use support::compare;
+use support::server::Server;
+
+/// `case.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Case {
+    /// The script's file name, which stacks and log lines show.
+    file: String,
+    /// SQL that makes the tenant's tables.
+    schema: String,
+    /// The limits that differ from the defaults.
+    limits: BTreeMap<String, toml::Value>,
+    /// The script's allow-list.
+    http: Vec<String>,
+    /// Whether the host may reach the loopback network.
+    private: bool,
+    /// How often each run is made.
+    repeat: usize,
+    /// All runs must burn the same fuel.
+    fuel_same: bool,
+    /// No member of a run's result may be that of another run's.
+    distinct: bool,
+    /// What the one run is given, where there are no `runs`.
+    #[serde(flatten)]
+    only: Given,
+    runs: Vec<Given>,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        Case {
+            file: "script.js".into(),
+            schema: String::new(),
+            limits: BTreeMap::new(),
+            http: Vec::new(),
+            private: true,
+            repeat: 1,
+            fuel_same: false,
+            distinct: false,
+            only: Given::default(),
+            runs: Vec::new(),
+        }
+    }
+}
+
+/// What one run is given.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Given {
+    entry: Option<String>,
+    input: Option<toml::Value>,
+    /// The input's text as it is.
+    input_text: Option<String>,
+    /// An input of that many arrays in each other.
+    input_nested: Option<usize>,
+    /// The input is a text of that many bytes.
+    input_bytes: Option<usize>,
+    /// Another tenant than the other runs'.
+    tenant: Option<String>,
+    context: Context,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Context {
+    tenant_name: Option<String>,
+    user: Option<User>,
+    /// As a schedule starts it.
+    without_user: bool,
+    script_type: Option<String>,
+    triggered_by: Option<String>,
+}
+
+struct Harness {
+    runtime: tokio::runtime::Runtime,
+    host: Host,
+    /// May not reach the loopback network.
+    walled: Host,
+    server: Server,
+    data: tempfile::TempDir,
+    update: bool,
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let folders = support::folders(Path::new("tests/capabilities"), "script.js");
+    if arguments.list {
+        let trials = folders.into_iter().map(|(name, _)| Trial::test(name, || Ok(()))).collect();
+        libtest_mimic::run(&arguments, trials).exit();
+    }
+    let harness = Arc::new(Harness::new().expect("the hosts start"));
+    let trials = folders
+        .into_iter()
+        .map(|(name, folder)| {
+            let harness = harness.clone();
+            Trial::test(name.clone(), move || harness.case(&name, &folder).map_err(Failed::from))
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // Leaves no folder behind.
+    drop(harness);
+    conclusion.exit();
+}
+
+impl Harness {
+    fn new() -> anyhow::Result<Harness> {
+        let update = std::env::var_os("UPDATE").is_some();
+        anyhow::ensure!(!update || std::env::var_os("CI").is_none(), "UPDATE is not for CI");
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let data = tempfile::tempdir()?;
+        let (host, walled, server) = runtime.block_on(async {
+            let mut settings = Settings::load(Some(Path::new("tests/capabilities/airlock.toml")), |_| None)?;
+            settings.data = data.path().join("walled");
+            let walled = Host::open_with_cache(settings.clone(), Some(support::cache())).await?;
+            settings.data = data.path().join("open");
+            settings.http.private_networks = vec!["127.0.0.1/32".parse()?];
+            let host = Host::open_with_cache(settings, Some(support::cache())).await?;
+            anyhow::Ok((host, walled, Server::start().await?))
+        })?;
+        Ok(Harness { runtime, host, walled, server, data, update })
+    }
+
+    fn case(&self, name: &str, folder: &Path) -> Result<(), String> {
+        let address = self.server.address(name);
+        let read = |file: &str| {
+            let path = folder.join(file);
+            let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok::<_, String>(text.replace("{server}", &address).replace("{origin}", self.server.origin()))
+        };
+        let script = read("script.js")?;
+        let case: Case = match folder.join("case.toml").exists() {
+            true => toml::from_str(&read("case.toml")?).map_err(|error| format!("case.toml: {error}"))?,
+            false => Case::default(),
+        };
+        let actual = self.runtime.block_on(self.run(name, &script, &case))?;
+        // Numbers beyond 2^53 are not expected in any case.
+        let shown = actual.to_string().replace(&address, "{server}").replace(self.server.origin(), "{origin}").replace(self.server.host(), "{address}");
+        let actual: Value = serde_json::from_str(&shown).map_err(|error| error.to_string())?;
+
+        let path = folder.join("expected.json");
+        let expected = std::fs::read_to_string(&path).unwrap_or_else(|_| "null".into());
+        let expected: Value = serde_json::from_str(&expected).map_err(|error| format!("expected.json: {error}"))?;
+        let mut differences = compare::cases(&expected, &actual);
+        if !differences.is_empty() && self.update {
+            let text = serde_json::to_string_pretty(&compare::worth_keeping(&actual)).unwrap_or_default();
+            std::fs::write(&path, text + "\n").map_err(|error| error.to_string())?;
+            differences.clear();
+        }
+        differences.extend(compare::across_runs(&actual, case.fuel_same, case.distinct));
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let got = serde_json::to_string_pretty(&actual).unwrap_or_default();
+        Err(format!("{}\n\nWhat came out:\n{got}", differences.join("\n")))
+    }
+
+    async fn run(&self, name: &str, script: &str, case: &Case) -> Result<Value, String> {
+        let host = if case.private { &self.host } else { &self.walled };
+        let limits = Arc::new(limits(&case.limits)?);
+        let base = name.replace("::", "-");
+        let tenant_of = |given: &Given| match &given.tenant {
+            Some(other) => format!("{base}-{other}"),
+            None => base.clone(),
+        };
+        let runs: Vec<&Given> = if case.runs.is_empty() { vec![&case.only] } else { case.runs.iter().collect() };
+        let tenants: BTreeSet<String> = runs.iter().map(|given| tenant_of(given)).collect();
+        if !case.schema.is_empty() {
+            for tenant in &tenants {
+                host.process().db.provision(tenant, &case.schema).await.map_err(|error| format!("schema: {error:#}"))?;
+            }
+        }
+        let program = match compile::compile(host.engine(), &case.file, script, &limits).await {
+            Ok(compiled) => Program::from_snapshot(host.engine(), &compiled.snapshot, compiled.description)
+                .map_err(|error| format!("{error:#}"))?,
+            Err(CompileError::Host(error)) => return Err(format!("the host failed to compile: {error:#}")),
+            Err(problem) => {
+                let mut outcome = problem.outcome();
+                outcome["compile"] = json!("failed");
+                return Ok(json!({ "runs": [outcome] }));
+            }
+        };
+        let mut grant = Grant::default();
+        for pattern in &case.http {
+            grant.http.allow.push(pattern.parse().map_err(|error| format!("http: {error}"))?);
+        }
+        let grant = Arc::new(grant);
+        let mut outcomes = Vec::new();
+        for given in runs {
+            for _ in 0..case.repeat {
+                let run = Run {
+                    identity: identity(tenant_of(given), name, case, &given.context),
+                    limits: limits.clone(),
+                    grant: grant.clone(),
+                    entry: given.entry.clone(),
+                    input: input(given)?,
+                    sink: None,
+                };
+                let outcome = host.run(&program, run).await.map_err(|busy| busy.to_string())?;
+                outcomes.push(serde_json::to_value(&outcome).map_err(|error| error.to_string())?);
+            }
+        }
+        let folder = self.data.path().join(if case.private { "open" } else { "walled" });
+        let mut after = left_behind(&folder, &tenants).map_err(|error| error.to_string())?;
+        after.extend(self.server.seen(name));
+        Ok(json!({ "runs": outcomes, "after": after }))
+    }
+}
+
+fn limits(given: &BTreeMap<String, toml::Value>) -> Result<Limits, String> {
+    let mut limits = Limits::default();
+    for (name, value) in given {
+        let limit = Limit::named(name).ok_or_else(|| format!("there is no limit {name}"))?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        limits.set(limit, limit.parse(&text)?);
+    }
+    Ok(limits)
+}
+
+fn identity(tenant: String, name: &str, case: &Case, given: &Context) -> Arc<Identity> {
+    let user = given.user.clone().unwrap_or_else(|| User {
+        id: "user-1".into(),
+        email: "ada@example.com".into(),
+        name: "Ada".into(),
+        permissions: Vec::new(),
+    });
+    Arc::new(Identity {
+        tenant: Tenant { id: tenant, name: given.tenant_name.clone().unwrap_or_else(|| "A Tenant".into()) },
+        user: (!given.without_user).then_some(user),
+        script: Script {
+            id: name.into(),
+            name: name.into(),
+            kind: given.script_type.clone().unwrap_or_else(|| "oneoff".into()),
+            file: case.file.clone(),
+        },
+        execution: Execution {
+            id: "execution-1".into(),
+            triggered_by: given.triggered_by.clone().unwrap_or_else(|| "manual".into()),
+        },
+    })
+}
+
+fn input(given: &Given) -> Result<Option<String>, String> {
+    if let Some(depth) = given.input_nested {
+        return Ok(Some("[".repeat(depth) + &"]".repeat(depth)));
+    }
+    if let Some(bytes) = given.input_bytes {
+        return Ok(Some(format!("\"{}\"", "x".repeat(bytes.saturating_sub(2)))));
+    }
+    if let Some(text) = &given.input_text {
+        return Ok(Some(text.clone()));
+    }
+    given.input.as_ref().map(|value| serde_json::to_string(value).map_err(|error| error.to_string())).transpose()
+}
+
+/// What the tenants have in the outbox and in the queue of mails.
+fn left_behind(data: &Path, tenants: &BTreeSet<String>) -> rusqlite::Result<Map<String, Value>> {
+    let file: PathBuf = data.join("airlock.db");
+    let store = rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let parse = |text: String| serde_json::from_str::<Value>(&text).unwrap_or(Value::String(text));
+    let mut events = Vec::new();
+    let mut emails = Vec::new();
+    for tenant in tenants {
+        let mut rows = store.prepare("SELECT name, data FROM outbox WHERE tenant = ? ORDER BY id")?;
+        let found = rows.query_map([tenant], |row| {
+            Ok(json!({ "name": row.get::<_, String>(0)?, "data": parse(row.get(1)?) }))
+        })?;
+        events.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
+        let mut rows = store.prepare("SELECT to_addresses, subject, body FROM emails WHERE tenant = ? ORDER BY id")?;
+        let found = rows.query_map([tenant], |row| {
+            let (subject, body): (String, String) = (row.get(1)?, row.get(2)?);
+            Ok(json!({ "to": parse(row.get(0)?), "subject": subject, "body": body }))
+        })?;
+        emails.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
+    }
+    let mut left = Map::new();
+    for (name, list) in [("events", events), ("emails", emails)] {
+        left.insert(name.into(), Value::Array(list));
+    }
+    Ok(left)
+}

@@ -1,0 +1,5 @@
+const tenant = context.tenant.id;
+
+function main() {
+    return tenant;
+}

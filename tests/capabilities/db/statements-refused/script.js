@@ -1,0 +1,45 @@
+async function main() {
+    const statements = [
+        "ATTACH DATABASE '/tmp/other.db' AS other",
+        "PRAGMA table_info(items)",
+        "SELECT * FROM pragma_table_info('items')",
+        "SELECT * FROM sqlite_master",
+        "SELECT * FROM sqlite_schema",
+        "CREATE TABLE mine (id)",
+        "DROP TABLE items",
+        "ALTER TABLE items ADD COLUMN x",
+        "CREATE TRIGGER t AFTER INSERT ON items BEGIN SELECT 1; END",
+        "VACUUM INTO '/tmp/copy.db'",
+        "BEGIN",
+        "COMMIT",
+        "SAVEPOINT s",
+        "EXPLAIN SELECT 1",
+        "SELECT load_extension('x')",
+        "SELECT readfile('/etc/passwd')",
+        "SELECT writefile('/tmp/x', 'y')",
+        "SELECT sqlite_version()",
+        "SELECT 1; DELETE FROM items",
+        "DELETE FROM items; DELETE FROM items",
+        "/* a comment */ DROP TABLE items",
+        "WITH x AS (SELECT 1) DROP TABLE items",
+        "",
+        "   -- nothing",
+        "SELEC 1",
+        "SELECT\n  nme\nFROM items",
+        "SELECT * FROM itms",
+        "SELECT * FROM other.items",
+        "SELECT 'a\0b'",
+    ];
+    const answers = {};
+    for (const sql of statements) answers[sql] = await refusal(() => db.query(sql));
+    return { answers, left: await db.query("SELECT * FROM items") };
+}
+
+// What a refused call says.
+async function refusal(work) {
+    try {
+        return { accepted: await work() };
+    } catch (error) {
+        return `${error.name}: ${error.message}`;
+    }
+}

@@ -1,0 +1,4 @@
+function main() {
+    const value = await storage.get("key");
+    return value;
+}

@@ -1,0 +1,3 @@
+export default function main() {}
+
+for (;;) await 0;

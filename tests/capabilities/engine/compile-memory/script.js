@@ -1,0 +1,4 @@
+const list = [];
+for (;;) list.push("x".repeat(1000) + list.length);
+
+function main() {}

@@ -1,0 +1,3 @@
+export default function main() {}
+
+await Promise.reject(new RangeError("no good"));

@@ -1,0 +1,5 @@
+export function main() {
+    return "main";
+}
+
+export default () => "default";

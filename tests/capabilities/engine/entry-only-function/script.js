@@ -1,0 +1,3 @@
+const rate = 2;
+
+const double = (n) => n * rate;

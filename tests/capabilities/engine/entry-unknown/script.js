@@ -1,0 +1,3 @@
+function validateOrder() {}
+
+function validateClient() {}

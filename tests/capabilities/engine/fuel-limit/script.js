@@ -1,0 +1,7 @@
+function main() {
+    try {
+        for (;;) {}
+    } catch {
+        return "fuel can't be caught";
+    }
+}

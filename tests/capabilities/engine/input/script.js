@@ -1,0 +1,3 @@
+function main(...given) {
+    return { count: given.length, given };
+}

@@ -1,0 +1,3 @@
+const table = await Promise.resolve(new Map([["a", 1]]));
+
+export const main = (key) => table.get(key) ?? null;

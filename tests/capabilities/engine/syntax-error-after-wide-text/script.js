@@ -1,0 +1,3 @@
+function main() {
+    const name = "é€😀"; let = = 1;
+}

@@ -1,0 +1,4 @@
+function main() {
+    if (true) {
+        return 1;
+}

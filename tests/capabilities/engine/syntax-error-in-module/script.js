@@ -1,0 +1,4 @@
+export default function main() {
+    const total = 1;
+    const total = 2;
+}

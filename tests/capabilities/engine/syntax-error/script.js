@@ -1,0 +1,4 @@
+function main() {
+    const list = [1, 2;
+    return list;
+}

@@ -1,0 +1,4 @@
+const order = { id: 7 };
+
+await null;
+order.items.length;

@@ -1,0 +1,3 @@
+events.publish("compiled");
+
+function main() {}

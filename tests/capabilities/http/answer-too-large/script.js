@@ -1,0 +1,3 @@
+async function main() {
+    return http.get("{server}/endless");
+}

@@ -1,0 +1,3 @@
+export const answer = await http.get("{server}/json");
+
+export default function main() {}

@@ -1,0 +1,5 @@
+console.info("top level");
+
+function main() {
+    return "ran";
+}

@@ -1,0 +1,5 @@
+const cached = await storage.get("key");
+
+export default function main() {
+    return cached;
+}

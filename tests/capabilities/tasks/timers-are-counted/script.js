@@ -1,0 +1,3 @@
+async function main() {
+    for (;;) await new Promise((resolve) => setTimeout(resolve, 0));
+}

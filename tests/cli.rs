@@ -1,0 +1,356 @@
+//! The contract of the command line: exit statuses, the shape of `--json`, and
+//! what each mistake is told.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+struct Folder(tempfile::TempDir);
+
+struct Done {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    /// A data folder that shares the machine code of all tests.
+    fn data(&self, name: &str) {
+        support::share_cache(&self.path(name));
+    }
+
+    fn with(files: &[(&str, &str)]) -> Folder {
+        let folder = Folder::new();
+        for (name, text) in files {
+            std::fs::write(folder.path(name), text).unwrap();
+        }
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs the program in this folder.
+    fn airlock(&self, arguments: &[&str]) -> Done {
+        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_airlock"))
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_clear()
+            // Machine code is kept between the tests.
+            .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let done = Done { status: status.code().expect("it ended by itself"), stdout: text(stdout), stderr: text(stderr) };
+        assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
+        done
+    }
+}
+
+impl Done {
+    #[track_caller]
+    fn is(&self, status: i32) -> &Done {
+        assert_eq!(self.status, status, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    fn says(&self, text: &str) -> &Done {
+        assert!(self.stderr.contains(text), "`{text}` is not in: {}", self.stderr);
+        self
+    }
+
+    #[track_caller]
+    fn prints(&self, text: &str) -> &Done {
+        assert_eq!(self.stdout.trim_end(), text, "stderr: {}", self.stderr);
+        self
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+    }
+}
+
+const GREET: &str = "function main(input) {\n    console.info('greeting', { to: input?.name });\n    return { greeting: `Hello, ${input?.name ?? context.user.name}` };\n}\n";
+
+#[test]
+fn a_result_goes_to_stdout_and_the_logs_to_stderr() {
+    let folder = Folder::with(&[("greet.js", GREET)]);
+    let done = folder.airlock(&["run", "greet.js", "--input", r#"{"name":"Ada"}"#]);
+    done.is(0).prints(r#"{"greeting":"Hello, Ada"}"#);
+    let line: Value = serde_json::from_str(done.stderr.trim()).unwrap();
+    assert_eq!((&line["message"], &line["to"], &line["source_file"]), (&"greeting".into(), &"Ada".into(), &"greet.js".into()));
+}
+
+#[test]
+fn input_and_context_may_come_from_files() {
+    let folder = Folder::with(&[
+        ("greet.js", GREET),
+        ("input.json", r#"{"name": "Bo"}"#),
+        ("context.json", r#"{"tenant": {"id": "acme", "name": "Acme"}, "user": {"name": "Cy"}, "script": {"type": "cron"}, "execution": {"id": "e-1", "triggeredBy": "cron"}}"#),
+        ("context.js", "function main() { return context; }"),
+    ]);
+    folder.airlock(&["run", "greet.js", "--input", "@input.json"]).is(0).prints(r#"{"greeting":"Hello, Bo"}"#);
+    folder.airlock(&["run", "greet.js", "--context", "@context.json"]).is(0).prints(r#"{"greeting":"Hello, Cy"}"#);
+    let context = folder.airlock(&["run", "context.js", "--context", "@context.json"]).is(0).json();
+    assert_eq!(context["tenant"]["id"], "acme");
+    assert_eq!(context["script"]["type"], "cron");
+    assert_eq!(context["execution"]["triggeredBy"], "cron");
+}
+
+#[test]
+fn json_is_one_object_with_everything() {
+    let folder = Folder::with(&[("greet.js", GREET), ("fails.js", "function main() {\n    null.name;\n}\n"), ("loop.js", "function main() { for (;;) {} }")]);
+    let done = folder.airlock(&["run", "greet.js", "--json"]);
+    let outcome = done.is(0).json();
+    let names: Vec<_> = outcome.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["status", "result", "error", "logs", "fuel", "duration_ms", "memory_bytes", "host_calls"]);
+    assert_eq!(outcome["status"], "completed");
+    assert_eq!(outcome["error"], Value::Null);
+    assert_eq!(outcome["logs"][0]["message"], "greeting");
+    assert!(outcome["fuel"].as_u64().unwrap() > 0 && outcome["memory_bytes"].as_u64().unwrap() > 0);
+    assert!(outcome["duration_ms"].is_number());
+    assert_eq!(done.stderr, "");
+
+    let outcome = folder.airlock(&["run", "fails.js", "--json"]).is(1).json();
+    assert_eq!(outcome["status"], "failed");
+    assert_eq!(outcome["result"], Value::Null);
+    let error = outcome["error"].as_object().unwrap();
+    assert_eq!(error.keys().map(String::as_str).collect::<Vec<_>>(), ["name", "message", "stack", "line", "column"]);
+    assert_eq!((&error["name"], &error["line"], &error["column"]), (&"TypeError".into(), &2.into(), &10.into()));
+    assert_eq!(error["stack"], "    at main (fails.js:2:10)");
+
+    let outcome = folder.airlock(&["run", "loop.js", "--json", "--timeout", "30ms"]).is(3).json();
+    assert_eq!(outcome["status"], "timeout");
+    assert_eq!(outcome["error"]["limit"]["setting"], "limits.timeout");
+    assert_eq!(outcome["error"]["limit"]["value"], 30);
+}
+
+#[test]
+fn a_script_that_throws_exits_1_with_a_frame() {
+    let folder = Folder::with(&[("fails.js", "function main(order) {\n    return order.items.length;\n}\n")]);
+    let done = folder.airlock(&["run", "fails.js", "--input", "{}"]);
+    done.is(1).prints("").says("TypeError: cannot read property 'length' of undefined");
+    done.says("fails.js:2:24").says("return order.items.length;").says("at main (fails.js:2:24)");
+}
+
+#[test]
+fn a_limit_exits_3() {
+    let folder = Folder::with(&[
+        ("loop.js", "function main() { for (;;) {} }"),
+        ("memory.js", "function main() { const list = []; for (;;) list.push([1]); }"),
+        ("top.js", "for (;;) {}\nfunction main() {}"),
+        ("bomb.js", "const list = []; for (;;) list.push([1]);\nfunction main() {}"),
+    ]);
+    folder.airlock(&["run", "loop.js", "--timeout", "30ms"]).is(3).says("the limit on timeout is 30ms").says("limits.timeout");
+    folder.airlock(&["run", "loop.js", "--fuel", "30000000"]).is(3).says("the limit on fuel is 30000000").says("limits.fuel");
+    folder.airlock(&["run", "memory.js", "--memory", "16MiB"]).is(3).says("limits.memory");
+    folder.airlock(&["run", "top.js", "--timeout", "30ms"]).is(3).says("top level").says("limits.timeout");
+    let outcome = folder.airlock(&["run", "bomb.js", "--memory", "16MiB", "--json"]).is(3).json();
+    assert_eq!((&outcome["status"], &outcome["error"]["limit"]["name"]), (&"limit".into(), &"memory".into()));
+}
+
+#[test]
+fn what_does_not_compile_exits_4() {
+    let folder = Folder::with(&[
+        ("broken.js", "function main() {\n    const list = [1, 2;\n}\n"),
+        ("throws.js", "const x = null.y;\nfunction main() {}\n"),
+        ("nothing.js", "export const rate = 1;\n"),
+        ("early.js", "const rows = await db.query('SELECT 1');\nexport default () => rows;\n"),
+    ]);
+    for verb in ["run", "compile"] {
+        folder.airlock(&[verb, "broken.js"]).is(4).says("broken.js:2:23").says("Expected `,` or `]` but found `;`");
+        folder.airlock(&[verb, "throws.js"]).is(4).says("cannot read property 'y' of null").says("throws.js:1:16");
+        folder.airlock(&[verb, "nothing.js"]).is(4).says("exports no function");
+        folder.airlock(&[verb, "early.js"]).is(4).says("move the call into a function");
+    }
+    let outcome = folder.airlock(&["run", "broken.js", "--json"]).is(4).json();
+    assert_eq!((&outcome["error"]["name"], &outcome["error"]["line"], &outcome["error"]["column"]), (&"SyntaxError".into(), &2.into(), &23.into()));
+    assert!(!folder.path("broken.wasm").exists());
+}
+
+#[test]
+fn files_that_are_no_scripts_are_refused() {
+    let folder = Folder::with(&[("prose.js", "This is not JavaScript at all.\n"), ("page.html", "<!doctype html><p>Hello")]);
+    std::fs::create_dir(folder.path("folder")).unwrap();
+    std::fs::write(folder.path("picture.js"), b"\x89PNG\r\n\x1a\n\xff\xfe").unwrap();
+    std::fs::write(folder.path("nul.js"), b"function main() {}\n\0").unwrap();
+    for verb in ["run", "compile", "inspect"] {
+        folder.airlock(&[verb, "missing.js"]).is(2).says("missing.js").says("there is no such file");
+        folder.airlock(&[verb, "folder"]).is(2).says("it is a folder");
+    }
+    for verb in ["run", "compile"] {
+        folder.airlock(&[verb, "picture.js"]).is(2).says("picture.js").says("not UTF-8");
+        folder.airlock(&[verb, "prose.js"]).is(4).says("prose.js:1:");
+        folder.airlock(&[verb, "page.html"]).is(4).says("page.html:1:1");
+        folder.airlock(&[verb, "nul.js"]).is(4).says("nul.js:2:1").says("NUL");
+    }
+    folder.airlock(&["inspect", "prose.js"]).is(2).says("not WebAssembly at all");
+}
+
+#[test]
+fn arguments_that_are_not_json_are_refused_with_their_place() {
+    let folder = Folder::with(&[("greet.js", GREET), ("bad.json", "{\n  \"name\": Ada\n}\n")]);
+    folder.airlock(&["run", "greet.js", "--input", "{name: 1}"]).is(2).says("--input: line 1, column 2").says("not JSON");
+    folder.airlock(&["run", "greet.js", "--input", ""]).is(2).says("--input");
+    folder.airlock(&["run", "greet.js", "--input", "{} {}"]).is(2).says("--input: line 1, column 4");
+    folder.airlock(&["run", "greet.js", "--input", "@bad.json"]).is(2).says("bad.json: line 2, column 11");
+    folder.airlock(&["run", "greet.js", "--input", "@missing.json"]).is(2).says("missing.json can't be read: there is no such file");
+    folder.airlock(&["run", "greet.js", "--context", "[1"]).is(2).says("--context");
+    folder.airlock(&["run", "greet.js", "--context", r#"{"tennant": {"id": "a"}}"#]).is(2).says("tennant").says("expected one of");
+    folder.airlock(&["run", "greet.js", "--context", r#"{"user": {"permissions": "all"}}"#]).is(2).says("--context: line 1");
+    folder.airlock(&["run", "greet.js", "--context", r#"{"tenant": {}}"#]).is(2).says("missing field `id`");
+}
+
+#[test]
+fn deep_json_is_an_error_and_not_the_end() {
+    let folder = Folder::with(&[("greet.js", GREET)]);
+    std::fs::write(folder.path("deep.json"), "[".repeat(100_000) + &"]".repeat(100_000)).unwrap();
+    let done = folder.airlock(&["run", "greet.js", "--input", "@deep.json"]);
+    assert!(matches!(done.status, 1 | 2), "{}: {}", done.status, done.stderr);
+    folder.airlock(&["run", "greet.js", "--context", "@deep.json"]).is(2).says("--context");
+}
+
+#[test]
+fn an_entry_that_does_not_exist_suggests_those_that_do() {
+    let folder = Folder::with(&[("rules.js", "function validateOrder() { return 1; }\nfunction validateClient() { return 2; }\n")]);
+    folder.airlock(&["run", "rules.js", "--entry", "validateOrder"]).is(0).prints("1");
+    folder.airlock(&["run", "rules.js", "--entry", "validateOrders"]).is(2).says("did you mean validateOrder?").says("validateClient");
+    folder.airlock(&["run", "rules.js"]).is(2).says("say which one to run of validateClient, validateOrder");
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    let folder = Folder::with(&[("greet.js", GREET)]);
+    folder.airlock(&["run", "greet.js", "--timeout", "soon"]).is(2).says("`soon` is not a duration").says("500ms");
+    folder.airlock(&["run", "greet.js", "--timeout", "30"]).is(2).says("30s");
+    folder.airlock(&["run", "greet.js", "--memory", "lots"]).is(2).says("128MiB");
+    folder.airlock(&["run", "greet.js", "--fuel", "-1"]).is(2);
+    folder.airlock(&["run"]).is(2).says("FILE");
+    folder.airlock(&["launch"]).is(2).says("launch");
+    folder.airlock(&["--help"]).is(0);
+    folder.airlock(&["--version"]).is(0);
+}
+
+#[test]
+fn settings_are_checked_with_their_place() {
+    let folder = Folder::with(&[
+        ("greet.js", GREET),
+        ("unknown.toml", "data = \"data\"\n\n[limits]\ntimeuot = \"30s\"\n"),
+        ("duration.toml", "data = \"data\"\n[limits]\ntimeout = \"30 parsecs\"\n"),
+        ("syntax.toml", "data = \n"),
+        ("table.toml", "[sever]\nlisten = \"127.0.0.1:0\"\n"),
+    ]);
+    folder.airlock(&["run", "greet.js", "--config", "unknown.toml"]).is(2).says("unknown.toml:4:1").says("timeuot").says("timeout");
+    folder.airlock(&["run", "greet.js", "--config", "duration.toml"]).is(2).says("duration.toml:3:11").says("30 parsecs");
+    folder.airlock(&["run", "greet.js", "--config", "syntax.toml"]).is(2).says("syntax.toml:1:");
+    folder.airlock(&["run", "greet.js", "--config", "table.toml"]).is(2).says("table.toml:1:2").says("sever").says("server");
+    folder.airlock(&["run", "greet.js", "--config", "missing.toml"]).is(2).says("missing.toml");
+    folder.airlock(&["serve", "--config", "unknown.toml"]).is(2).says("timeuot");
+    assert!(!folder.path("data").exists(), "settings that are wrong must not leave a data folder");
+}
+
+#[test]
+fn settings_say_limits_services_and_data() {
+    let folder = Folder::with(&[
+        ("airlock.toml", "data = \"kept\"\n[limits]\nhost_calls = 3\n[[tenants]]\nid = \"acme\"\nschema = \"schema.sql\"\n[services.clients]\n[[scripts]]\nname = \"count\"\nfile = \"count.js\"\ntype = \"oneoff\"\nentry = \"count\"\n"),
+        ("schema.sql", "CREATE TABLE clients (id INTEGER PRIMARY KEY, name TEXT);"),
+        ("count.js", "async function add() { await services.clients.create({ name: 'Ada' }); return services.clients.count(); }\nfunction count() { return services.clients.count(); }\n"),
+        ("many.js", "async function main() { for (;;) await storage.has('x'); }"),
+    ]);
+    folder.data("kept");
+    folder.data("other");
+    // Each run finds what the one before wrote, and the schema is applied once.
+    folder.airlock(&["run", "count.js", "--config", "airlock.toml", "--entry", "add"]).is(0).prints("1");
+    folder.airlock(&["run", "count.js", "--config", "airlock.toml", "--entry", "add"]).is(0).prints("2");
+    folder.airlock(&["run", "count.js", "--config", "airlock.toml"]).is(0).prints("2");
+    assert!(folder.path("kept/airlock.db").is_file());
+    folder.airlock(&["run", "count.js", "--config", "airlock.toml", "--data", "other"]).is(0).prints("0");
+    folder.airlock(&["run", "many.js", "--config", "airlock.toml"]).is(3).says("the limit on host calls is 3");
+}
+
+#[test]
+fn compile_writes_what_run_and_inspect_read() {
+    let folder = Folder::with(&[("greet.js", GREET)]);
+    let done = folder.airlock(&["compile", "greet.js"]);
+    done.is(0).prints("").says("greet.wasm");
+    folder.airlock(&["run", "greet.wasm", "--input", r#"{"name":"Ada"}"#]).is(0).prints(r#"{"greeting":"Hello, Ada"}"#);
+    folder.airlock(&["compile", "greet.js", "-o", "other.wasm"]).is(0);
+    assert!(std::fs::read(folder.path("greet.wasm")).unwrap() == std::fs::read(folder.path("other.wasm")).unwrap());
+
+    let found = folder.airlock(&["inspect", "greet.wasm", "--json"]).is(0).json();
+    let imports: Vec<_> = found["imports"].as_array().unwrap().iter().map(|import| import.as_str().unwrap()).collect();
+    assert!(imports.len() == 10 && imports.iter().all(|import| import.starts_with("airlock:script/")), "{imports:?}");
+    assert_eq!(found["exports"], serde_json::json!(["invoke"]));
+    assert_eq!(found["script"]["file"], "greet.js");
+    assert_eq!(found["script"]["entries"], serde_json::json!(["main"]));
+    assert_eq!(found["script"]["default_entry"], "main");
+    assert_eq!(found["bytes"]["total"], std::fs::metadata(folder.path("greet.wasm")).unwrap().len());
+    let text = folder.airlock(&["inspect", "greet.wasm"]);
+    assert!(text.is(0).stdout.contains("airlock:script/storage@0.1.0"), "{}", text.stdout);
+
+    folder.airlock(&["compile", "greet.wasm"]).is(2).says("compiled already");
+    folder.airlock(&["compile", "greet.js", "-o", "no/such/folder.wasm"]).is(2).says("can't be written");
+    let left: Vec<_> = files(folder.0.path());
+    assert_eq!(left, ["greet.js", "greet.wasm", "other.wasm"], "nothing half-written is left");
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn damaged_components_are_refused() {
+    let folder = Folder::with(&[("greet.js", GREET)]);
+    folder.airlock(&["compile", "greet.js"]).is(0);
+    let whole = std::fs::read(folder.path("greet.wasm")).unwrap();
+    std::fs::write(folder.path("short.wasm"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(folder.path("core.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    let mut foreign = wasm_encoder::Component::new();
+    foreign.section(&wasm_encoder::ModuleSection(&wasm_encoder::Module::new()));
+    std::fs::write(folder.path("foreign.wasm"), foreign.finish()).unwrap();
+    for verb in ["run", "inspect"] {
+        folder.airlock(&[verb, "short.wasm"]).is(2).says("short.wasm").says("cut short or damaged");
+        folder.airlock(&[verb, "core.wasm"]).is(2).says("a core WebAssembly module");
+        folder.airlock(&[verb, "foreign.wasm"]).is(2).says("not one that this version of airlock compiled");
+    }
+}
+
+#[test]
+fn a_run_leaves_nothing_behind() {
+    let folder = Folder::with(&[("write.js", "async function main() { return storage.increment('n'); }")]);
+    folder.airlock(&["run", "write.js"]).is(0).prints("1");
+    folder.airlock(&["run", "write.js"]).is(0).prints("1");
+    assert_eq!(files(folder.0.path()), ["write.js"]);
+    folder.data("kept");
+    folder.airlock(&["run", "write.js", "--data", "kept"]).is(0).prints("1");
+    folder.airlock(&["run", "write.js", "--data", "kept"]).is(0).prints("2");
+}
+
+#[test]
+fn no_message_speaks_of_the_engine_room() {
+    let folder = Folder::with(&[
+        ("recursion.js", "function main() { return main() + 1; }"),
+        ("null.js", "function main() { throw null; }"),
+        ("loop.js", "function main() { for (;;) {} }"),
+        ("never.js", "function main() { return new Promise(() => {}); }"),
+    ]);
+    for file in ["recursion.js", "null.js", "loop.js", "never.js"] {
+        let done = folder.airlock(&["run", file, "--timeout", "30ms"]);
+        for word in ["wasm", "trap", ".rs", "backtrace", "0x", "quickjs", "QuickJS", "airlock:"] {
+            assert!(!done.stderr.contains(word), "{file}: {word}: {}", done.stderr);
+        }
+    }
+}
