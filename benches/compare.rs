@@ -140,7 +140,11 @@ fn us(duration: Duration) -> f64 {
 
 fn bar(ratio: f64, bar: f64, at_most: bool) -> String {
     let met = if at_most { ratio <= bar } else { ratio >= bar };
-    format!("{ratio:8.2}   {} {bar}   {}", if at_most { "at most " } else { "at least" }, if met { "met" } else { "MISSED" })
+    format!(
+        "{ratio:8.2}   {} {bar}   {}",
+        if at_most { "at most " } else { "at least" },
+        if met { "met" } else { "MISSED" }
+    )
 }
 
 fn peers(script: &str, input: &str, entry: &str) -> Option<serde_json::Value> {
@@ -190,7 +194,10 @@ async fn main() -> Result<()> {
     let fib27 = bench.fresh(&fib, "27").await?;
 
     println!("order validation                          per call");
-    println!("  airlock, fresh sandbox per call     {:9.1} µs   ({two:.0} calls/s by 2 tasks, {many:.0} by 64)", us(fresh));
+    println!(
+        "  airlock, fresh sandbox per call     {:9.1} µs   ({two:.0} calls/s by 2 tasks, {many:.0} by 64)",
+        us(fresh)
+    );
     println!("  airlock, reused instance            {:9.1} µs", us(reused));
 
     let peers = peers("validate-order.js", &order, "validateOrder");
@@ -236,7 +243,11 @@ async fn main() -> Result<()> {
         bench.host.run(program, bench.run(order)).await?;
     }
     let each = resident().saturating_sub(before) / count;
-    println!("\nscripts ({} bytes of source, {} KiB of snapshot)", text.len(), snapshots.iter().sum::<usize>() / count / 1024);
+    println!(
+        "\nscripts ({} bytes of source, {} KiB of snapshot)",
+        text.len(),
+        snapshots.iter().sum::<usize>() / count / 1024
+    );
     println!("  compile                             {:9.2} ms", ms(compiling));
     println!("  load, cached                        {:9.3} ms", ms(loading));
     println!("  resident memory, of {count} each      {:9.1} KiB", each as f64 / 1024.0);

@@ -130,7 +130,10 @@ impl Host {
     async fn invoke(&self, request: Invoke) -> Invocation {
         let script = &request.script;
         let Some(program) = self.programs.get(&script.name) else {
-            return Invocation::Broken(format!("the script {} did not compile; the log of the start has the reason", script.name));
+            return Invocation::Broken(format!(
+                "the script {} did not compile; the log of the start has the reason",
+                script.name
+            ));
         };
         let grant = match grant(script) {
             Ok(grant) => grant,
@@ -181,9 +184,11 @@ pub fn grant(script: &ScriptSettings) -> Result<capabilities::Grant> {
 
 /// Reads a file, source or artifact, and makes it ready to run.
 pub async fn program(engine: &Engine, path: &Path, shown: &str, limits: &Limits) -> Result<Program, ProgramError> {
-    let bytes = std::fs::read(path).map_err(|reason| ProgramError::Unreadable { path: path.to_owned(), reason: kind(&reason) })?;
+    let bytes = std::fs::read(path)
+        .map_err(|reason| ProgramError::Unreadable { path: path.to_owned(), reason: kind(&reason) })?;
     if bytes.starts_with(b"\0asm") {
-        return Program::load(engine, &bytes).map_err(|reason| ProgramError::Artifact { path: path.to_owned(), reason });
+        return Program::load(engine, &bytes)
+            .map_err(|reason| ProgramError::Artifact { path: path.to_owned(), reason });
     }
     let text = text(path, bytes)?;
     let compiled = compile::compile(engine, shown, &text, limits).await?;
@@ -194,7 +199,10 @@ pub async fn program(engine: &Engine, path: &Path, shown: &str, limits: &Limits)
 pub fn text(path: &Path, bytes: Vec<u8>) -> Result<String, ProgramError> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        ProgramError::Unreadable { path: path.to_owned(), reason: format!("byte {at} is not UTF-8, so this is not the text of a script") }
+        ProgramError::Unreadable {
+            path: path.to_owned(),
+            reason: format!("byte {at} is not UTF-8, so this is not the text of a script"),
+        }
     })
 }
 
@@ -214,7 +222,9 @@ fn process(settings: &Settings, store: Store) -> Result<capabilities::Process> {
     let smtp = match &settings.smtp {
         None => None,
         Some(smtp) => {
-            let from = smtp.from.clone().context("[smtp] has no `from`: name the sender of all mails, as in from = \"Shop <shop@example.com>\"")?;
+            let from = smtp.from.clone().context(
+                "[smtp] has no `from`: name the sender of all mails, as in from = \"Shop <shop@example.com>\"",
+            )?;
             Some(services::notifications::Smtp { url: smtp.url.clone(), from })
         }
     };
@@ -226,7 +236,8 @@ fn process(settings: &Settings, store: Store) -> Result<capabilities::Process> {
         };
         (name.clone(), services::Settings { kind, table: service.table.clone(), key: service.key.clone() })
     });
-    let mut outbound = http::Settings { private_networks: settings.http.private_networks.clone(), ..http::Settings::default() };
+    let mut outbound =
+        http::Settings { private_networks: settings.http.private_networks.clone(), ..http::Settings::default() };
     if let Some(user_agent) = &settings.http.user_agent {
         outbound.user_agent = user_agent.clone();
     }

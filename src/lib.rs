@@ -2,10 +2,7 @@
 //! WebAssembly sandbox of its own. `ARCHITECTURE.md` is the map.
 
 // One tenant's call must not end the process that serves all of them.
-#![cfg_attr(
-    not(test),
-    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
-)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
 
 pub mod capabilities;
 pub mod cli;

@@ -40,7 +40,8 @@ fn fixture() -> &'static Fixture {
         let data = tempfile::tempdir().unwrap();
         let settings = Settings { data: data.path().to_owned(), ..Settings::default() };
         let host = runtime.block_on(Host::open_with_cache(settings, Some(support::cache()))).unwrap();
-        let compiled = runtime.block_on(compile::compile(host.engine(), "prices.js", SOURCE, &Limits::default())).unwrap();
+        let compiled =
+            runtime.block_on(compile::compile(host.engine(), "prices.js", SOURCE, &Limits::default())).unwrap();
         let artifact = compiled.artifact();
         Fixture { runtime, host, compiled, artifact, _data: data }
     })
@@ -51,7 +52,12 @@ impl Fixture {
         let identity = Identity {
             tenant: Tenant { id: "tenant".into(), name: "Tenant".into() },
             user: None,
-            script: Script { id: "prices".into(), name: "prices".into(), kind: "oneoff".into(), file: "prices.js".into() },
+            script: Script {
+                id: "prices".into(),
+                name: "prices".into(),
+                kind: "oneoff".into(),
+                file: "prices.js".into(),
+            },
             execution: Execution { id: "execution".into(), triggered_by: "manual".into() },
         };
         let run = Run {
@@ -128,7 +134,9 @@ fn no_module_within_imports_wasi() {
 fn is_a_valid_component_of_the_basic_component_model() {
     // No proposal beyond what every runtime of components has.
     let mut validator = wasmparser::Validator::new_with_features(
-        wasmparser::WasmFeatures::WASM2 | wasmparser::WasmFeatures::COMPONENT_MODEL | wasmparser::WasmFeatures::EXTENDED_CONST,
+        wasmparser::WasmFeatures::WASM2
+            | wasmparser::WasmFeatures::COMPONENT_MODEL
+            | wasmparser::WasmFeatures::EXTENDED_CONST,
     );
     validator.validate_all(&fixture().artifact).unwrap();
 }
@@ -137,9 +145,11 @@ fn is_a_valid_component_of_the_basic_component_model() {
 fn loads_and_runs_as_the_source_does() {
     let fixture = fixture();
     let compiled = &fixture.compiled;
-    let direct = Program::from_snapshot(fixture.host.engine(), &compiled.snapshot, compiled.description.clone()).unwrap();
+    let direct =
+        Program::from_snapshot(fixture.host.engine(), &compiled.snapshot, compiled.description.clone()).unwrap();
     let loaded = Program::load(fixture.host.engine(), &fixture.artifact).unwrap();
-    let (direct, loaded) = (fixture.run(&direct, r#"["pen","pad","pad"]"#), fixture.run(&loaded, r#"["pen","pad","pad"]"#));
+    let (direct, loaded) =
+        (fixture.run(&direct, r#"["pen","pad","pad"]"#), fixture.run(&loaded, r#"["pen","pad","pad"]"#));
     assert_eq!(loaded.result.unwrap().get(), "12");
     assert_eq!(direct.result.unwrap().get(), "12");
     assert_eq!(direct.fuel, loaded.fuel);
@@ -149,7 +159,12 @@ fn loads_and_runs_as_the_source_does() {
 fn the_same_source_makes_the_same_bytes() {
     let fixture = fixture();
     let source = format!("{SOURCE}\nexport const drawn = [Math.random(), {{}}, new Map([[1, () => 1]])];");
-    let compile = || fixture.runtime.block_on(compile::compile(fixture.host.engine(), "prices.js", &source, &Limits::default())).unwrap();
+    let compile = || {
+        fixture
+            .runtime
+            .block_on(compile::compile(fixture.host.engine(), "prices.js", &source, &Limits::default()))
+            .unwrap()
+    };
     let (one, other) = (compile(), compile());
     assert!(one.artifact() == other.artifact(), "two compilations of one source differ");
 }
@@ -171,7 +186,10 @@ fn a_changed_byte_of_the_engine_is_refused() {
     let fixture = fixture();
     let before = HEAD.len() + ENGINE.len();
     let end = fixture.artifact.len();
-    let places = (0..HEAD.len()).step_by(61).chain((HEAD.len()..before).step_by(99_991)).chain((end - TAIL.len()..end).step_by(61));
+    let places = (0..HEAD.len())
+        .step_by(61)
+        .chain((HEAD.len()..before).step_by(99_991))
+        .chain((end - TAIL.len()..end).step_by(61));
     for place in places {
         let mut changed = fixture.artifact.clone();
         changed[place] ^= 0x10;
@@ -210,7 +228,11 @@ fn other_components_are_refused() {
     let mut component = wasm_encoder::Component::new();
     component.section(&wasm_encoder::ModuleSection(&wasm_encoder::Module::new()));
     let bytes = component.finish();
-    assert!(fixture.refusal(&bytes).contains("not one that this version of airlock compiled"), "{}", fixture.refusal(&bytes));
+    assert!(
+        fixture.refusal(&bytes).contains("not one that this version of airlock compiled"),
+        "{}",
+        fixture.refusal(&bytes)
+    );
 }
 
 #[test]
@@ -244,7 +266,8 @@ fn smuggle(snapshot: &[u8], smuggled: &Smuggled) -> Vec<u8> {
     for payload in Parser::new(0).parse_all(snapshot) {
         match payload.unwrap() {
             Payload::CustomSection(section) if !smuggled.no_description => {
-                module.section(&wasm_encoder::CustomSection { name: section.name().into(), data: section.data().into() });
+                module
+                    .section(&wasm_encoder::CustomSection { name: section.name().into(), data: section.data().into() });
             }
             Payload::TypeSection(section) => {
                 let mut types = wasm_encoder::TypeSection::new();
@@ -271,7 +294,13 @@ fn smuggle(snapshot: &[u8], smuggled: &Smuggled) -> Vec<u8> {
             Payload::MemorySection(section) => {
                 let mut memories = wasm_encoder::MemorySection::new();
                 if smuggled.large_memory {
-                    memories.memory(wasm_encoder::MemoryType { minimum: 65_536, maximum: None, memory64: false, shared: false, page_size_log2: None });
+                    memories.memory(wasm_encoder::MemoryType {
+                        minimum: 65_536,
+                        maximum: None,
+                        memory64: false,
+                        shared: false,
+                        page_size_log2: None,
+                    });
                 } else if !smuggled.no_memory {
                     reencoder.parse_memory_section(&mut memories, section).unwrap();
                 }
@@ -332,7 +361,9 @@ fn code_in_a_snapshot_is_never_run() {
         match artifact::disassemble(&artifact) {
             // Only the data was taken out.
             Ok((snapshot, _)) => assert!(snapshot == fixture.compiled.snapshot, "{name}: something of it was kept"),
-            Err(reason) => assert!(reason.to_string().contains("its snapshot is not one that airlock made"), "{name}: {reason}"),
+            Err(reason) => {
+                assert!(reason.to_string().contains("its snapshot is not one that airlock made"), "{name}: {reason}")
+            }
         }
     }
 }

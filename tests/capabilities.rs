@@ -175,7 +175,11 @@ impl Harness {
         };
         let actual = self.runtime.block_on(self.run(name, &script, &case))?;
         // Numbers beyond 2^53 are not expected in any case.
-        let shown = actual.to_string().replace(&address, "{server}").replace(self.server.origin(), "{origin}").replace(self.server.host(), "{address}");
+        let shown = actual
+            .to_string()
+            .replace(&address, "{server}")
+            .replace(self.server.origin(), "{origin}")
+            .replace(self.server.host(), "{address}");
         let actual: Value = serde_json::from_str(&shown).map_err(|error| error.to_string())?;
 
         let path = folder.join("expected.json");
@@ -207,7 +211,11 @@ impl Harness {
         let tenants: BTreeSet<String> = runs.iter().map(|given| tenant_of(given)).collect();
         if !case.schema.is_empty() {
             for tenant in &tenants {
-                host.process().db.provision(tenant, &case.schema).await.map_err(|error| format!("schema: {error:#}"))?;
+                host.process()
+                    .db
+                    .provision(tenant, &case.schema)
+                    .await
+                    .map_err(|error| format!("schema: {error:#}"))?;
             }
         }
         let program = match compile::compile(host.engine(), &case.file, script, &limits).await {
@@ -302,9 +310,8 @@ fn left_behind(data: &Path, tenants: &BTreeSet<String>) -> rusqlite::Result<Map<
     let mut emails = Vec::new();
     for tenant in tenants {
         let mut rows = store.prepare("SELECT name, data FROM outbox WHERE tenant = ? ORDER BY id")?;
-        let found = rows.query_map([tenant], |row| {
-            Ok(json!({ "name": row.get::<_, String>(0)?, "data": parse(row.get(1)?) }))
-        })?;
+        let found = rows
+            .query_map([tenant], |row| Ok(json!({ "name": row.get::<_, String>(0)?, "data": parse(row.get(1)?) })))?;
         events.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
         let mut rows = store.prepare("SELECT to_addresses, subject, body FROM emails WHERE tenant = ? ORDER BY id")?;
         let found = rows.query_map([tenant], |row| {

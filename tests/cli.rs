@@ -50,7 +50,8 @@ impl Folder {
             .output()
             .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        let done = Done { status: status.code().expect("it ended by itself"), stdout: text(stdout), stderr: text(stderr) };
+        let done =
+            Done { status: status.code().expect("it ended by itself"), stdout: text(stdout), stderr: text(stderr) };
         assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
         done
     }
@@ -89,7 +90,10 @@ fn a_result_goes_to_stdout_and_the_logs_to_stderr() {
     let done = folder.airlock(&["run", "greet.js", "--input", r#"{"name":"Ada"}"#]);
     done.is(0).prints(r#"{"greeting":"Hello, Ada"}"#);
     let line: Value = serde_json::from_str(done.stderr.trim()).unwrap();
-    assert_eq!((&line["message"], &line["to"], &line["source_file"]), (&"greeting".into(), &"Ada".into(), &"greet.js".into()));
+    assert_eq!(
+        (&line["message"], &line["to"], &line["source_file"]),
+        (&"greeting".into(), &"Ada".into(), &"greet.js".into())
+    );
 }
 
 #[test]
@@ -97,7 +101,10 @@ fn input_and_context_may_come_from_files() {
     let folder = Folder::with(&[
         ("greet.js", GREET),
         ("input.json", r#"{"name": "Bo"}"#),
-        ("context.json", r#"{"tenant": {"id": "acme", "name": "Acme"}, "user": {"name": "Cy"}, "script": {"type": "cron"}, "execution": {"id": "e-1", "triggeredBy": "cron"}}"#),
+        (
+            "context.json",
+            r#"{"tenant": {"id": "acme", "name": "Acme"}, "user": {"name": "Cy"}, "script": {"type": "cron"}, "execution": {"id": "e-1", "triggeredBy": "cron"}}"#,
+        ),
         ("context.js", "function main() { return context; }"),
     ]);
     folder.airlock(&["run", "greet.js", "--input", "@input.json"]).is(0).prints(r#"{"greeting":"Hello, Bo"}"#);
@@ -110,7 +117,11 @@ fn input_and_context_may_come_from_files() {
 
 #[test]
 fn json_is_one_object_with_everything() {
-    let folder = Folder::with(&[("greet.js", GREET), ("fails.js", "function main() {\n    null.name;\n}\n"), ("loop.js", "function main() { for (;;) {} }")]);
+    let folder = Folder::with(&[
+        ("greet.js", GREET),
+        ("fails.js", "function main() {\n    null.name;\n}\n"),
+        ("loop.js", "function main() { for (;;) {} }"),
+    ]);
     let done = folder.airlock(&["run", "greet.js", "--json"]);
     let outcome = done.is(0).json();
     let names: Vec<_> = outcome.as_object().unwrap().keys().map(String::as_str).collect();
@@ -152,8 +163,16 @@ fn a_limit_exits_3() {
         ("top.js", "for (;;) {}\nfunction main() {}"),
         ("bomb.js", "const list = []; for (;;) list.push([1]);\nfunction main() {}"),
     ]);
-    folder.airlock(&["run", "loop.js", "--timeout", "30ms"]).is(3).says("the limit on timeout is 30ms").says("limits.timeout");
-    folder.airlock(&["run", "loop.js", "--fuel", "30000000"]).is(3).says("the limit on fuel is 30000000").says("limits.fuel");
+    folder
+        .airlock(&["run", "loop.js", "--timeout", "30ms"])
+        .is(3)
+        .says("the limit on timeout is 30ms")
+        .says("limits.timeout");
+    folder
+        .airlock(&["run", "loop.js", "--fuel", "30000000"])
+        .is(3)
+        .says("the limit on fuel is 30000000")
+        .says("limits.fuel");
     folder.airlock(&["run", "memory.js", "--memory", "16MiB"]).is(3).says("limits.memory");
     folder.airlock(&["run", "top.js", "--timeout", "30ms"]).is(3).says("top level").says("limits.timeout");
     let outcome = folder.airlock(&["run", "bomb.js", "--memory", "16MiB", "--json"]).is(3).json();
@@ -175,13 +194,17 @@ fn what_does_not_compile_exits_4() {
         folder.airlock(&[verb, "early.js"]).is(4).says("move the call into a function");
     }
     let outcome = folder.airlock(&["run", "broken.js", "--json"]).is(4).json();
-    assert_eq!((&outcome["error"]["name"], &outcome["error"]["line"], &outcome["error"]["column"]), (&"SyntaxError".into(), &2.into(), &23.into()));
+    assert_eq!(
+        (&outcome["error"]["name"], &outcome["error"]["line"], &outcome["error"]["column"]),
+        (&"SyntaxError".into(), &2.into(), &23.into())
+    );
     assert!(!folder.path("broken.wasm").exists());
 }
 
 #[test]
 fn files_that_are_no_scripts_are_refused() {
-    let folder = Folder::with(&[("prose.js", "This is not JavaScript at all.\n"), ("page.html", "<!doctype html><p>Hello")]);
+    let folder =
+        Folder::with(&[("prose.js", "This is not JavaScript at all.\n"), ("page.html", "<!doctype html><p>Hello")]);
     std::fs::create_dir(folder.path("folder")).unwrap();
     std::fs::write(folder.path("picture.js"), b"\x89PNG\r\n\x1a\n\xff\xfe").unwrap();
     std::fs::write(folder.path("nul.js"), b"function main() {}\n\0").unwrap();
@@ -201,14 +224,28 @@ fn files_that_are_no_scripts_are_refused() {
 #[test]
 fn arguments_that_are_not_json_are_refused_with_their_place() {
     let folder = Folder::with(&[("greet.js", GREET), ("bad.json", "{\n  \"name\": Ada\n}\n")]);
-    folder.airlock(&["run", "greet.js", "--input", "{name: 1}"]).is(2).says("--input: line 1, column 2").says("not JSON");
+    folder
+        .airlock(&["run", "greet.js", "--input", "{name: 1}"])
+        .is(2)
+        .says("--input: line 1, column 2")
+        .says("not JSON");
     folder.airlock(&["run", "greet.js", "--input", ""]).is(2).says("--input");
     folder.airlock(&["run", "greet.js", "--input", "{} {}"]).is(2).says("--input: line 1, column 4");
     folder.airlock(&["run", "greet.js", "--input", "@bad.json"]).is(2).says("bad.json: line 2, column 11");
-    folder.airlock(&["run", "greet.js", "--input", "@missing.json"]).is(2).says("missing.json can't be read: there is no such file");
+    folder
+        .airlock(&["run", "greet.js", "--input", "@missing.json"])
+        .is(2)
+        .says("missing.json can't be read: there is no such file");
     folder.airlock(&["run", "greet.js", "--context", "[1"]).is(2).says("--context");
-    folder.airlock(&["run", "greet.js", "--context", r#"{"tennant": {"id": "a"}}"#]).is(2).says("tennant").says("expected one of");
-    folder.airlock(&["run", "greet.js", "--context", r#"{"user": {"permissions": "all"}}"#]).is(2).says("--context: line 1");
+    folder
+        .airlock(&["run", "greet.js", "--context", r#"{"tennant": {"id": "a"}}"#])
+        .is(2)
+        .says("tennant")
+        .says("expected one of");
+    folder
+        .airlock(&["run", "greet.js", "--context", r#"{"user": {"permissions": "all"}}"#])
+        .is(2)
+        .says("--context: line 1");
     folder.airlock(&["run", "greet.js", "--context", r#"{"tenant": {}}"#]).is(2).says("missing field `id`");
 }
 
@@ -223,9 +260,16 @@ fn deep_json_is_an_error_and_not_the_end() {
 
 #[test]
 fn an_entry_that_does_not_exist_suggests_those_that_do() {
-    let folder = Folder::with(&[("rules.js", "function validateOrder() { return 1; }\nfunction validateClient() { return 2; }\n")]);
+    let folder = Folder::with(&[(
+        "rules.js",
+        "function validateOrder() { return 1; }\nfunction validateClient() { return 2; }\n",
+    )]);
     folder.airlock(&["run", "rules.js", "--entry", "validateOrder"]).is(0).prints("1");
-    folder.airlock(&["run", "rules.js", "--entry", "validateOrders"]).is(2).says("did you mean validateOrder?").says("validateClient");
+    folder
+        .airlock(&["run", "rules.js", "--entry", "validateOrders"])
+        .is(2)
+        .says("did you mean validateOrder?")
+        .says("validateClient");
     folder.airlock(&["run", "rules.js"]).is(2).says("say which one to run of validateClient, validateOrder");
 }
 
@@ -251,10 +295,24 @@ fn settings_are_checked_with_their_place() {
         ("syntax.toml", "data = \n"),
         ("table.toml", "[sever]\nlisten = \"127.0.0.1:0\"\n"),
     ]);
-    folder.airlock(&["run", "greet.js", "--config", "unknown.toml"]).is(2).says("unknown.toml:4:1").says("timeuot").says("timeout");
-    folder.airlock(&["run", "greet.js", "--config", "duration.toml"]).is(2).says("duration.toml:3:11").says("30 parsecs");
+    folder
+        .airlock(&["run", "greet.js", "--config", "unknown.toml"])
+        .is(2)
+        .says("unknown.toml:4:1")
+        .says("timeuot")
+        .says("timeout");
+    folder
+        .airlock(&["run", "greet.js", "--config", "duration.toml"])
+        .is(2)
+        .says("duration.toml:3:11")
+        .says("30 parsecs");
     folder.airlock(&["run", "greet.js", "--config", "syntax.toml"]).is(2).says("syntax.toml:1:");
-    folder.airlock(&["run", "greet.js", "--config", "table.toml"]).is(2).says("table.toml:1:2").says("sever").says("server");
+    folder
+        .airlock(&["run", "greet.js", "--config", "table.toml"])
+        .is(2)
+        .says("table.toml:1:2")
+        .says("sever")
+        .says("server");
     folder.airlock(&["run", "greet.js", "--config", "missing.toml"]).is(2).says("missing.toml");
     folder.airlock(&["serve", "--config", "unknown.toml"]).is(2).says("timeuot");
     assert!(!folder.path("data").exists(), "settings that are wrong must not leave a data folder");
@@ -263,9 +321,15 @@ fn settings_are_checked_with_their_place() {
 #[test]
 fn settings_say_limits_services_and_data() {
     let folder = Folder::with(&[
-        ("airlock.toml", "data = \"kept\"\n[limits]\nhost_calls = 3\n[[tenants]]\nid = \"acme\"\nschema = \"schema.sql\"\n[services.clients]\n[[scripts]]\nname = \"count\"\nfile = \"count.js\"\ntype = \"oneoff\"\nentry = \"count\"\n"),
+        (
+            "airlock.toml",
+            "data = \"kept\"\n[limits]\nhost_calls = 3\n[[tenants]]\nid = \"acme\"\nschema = \"schema.sql\"\n[services.clients]\n[[scripts]]\nname = \"count\"\nfile = \"count.js\"\ntype = \"oneoff\"\nentry = \"count\"\n",
+        ),
         ("schema.sql", "CREATE TABLE clients (id INTEGER PRIMARY KEY, name TEXT);"),
-        ("count.js", "async function add() { await services.clients.create({ name: 'Ada' }); return services.clients.count(); }\nfunction count() { return services.clients.count(); }\n"),
+        (
+            "count.js",
+            "async function add() { await services.clients.create({ name: 'Ada' }); return services.clients.count(); }\nfunction count() { return services.clients.count(); }\n",
+        ),
         ("many.js", "async function main() { for (;;) await storage.has('x'); }"),
     ]);
     folder.data("kept");
@@ -306,7 +370,10 @@ fn compile_writes_what_run_and_inspect_read() {
 }
 
 fn files(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }

@@ -58,8 +58,9 @@ impl Shop {
             .env_remove("SCRIPT_TIMEOUT_SECONDS")
             .output()
             .unwrap();
-        let outcome = serde_json::from_slice(&stdout)
-            .unwrap_or_else(|error| panic!("{error}: {} {}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)));
+        let outcome = serde_json::from_slice(&stdout).unwrap_or_else(|error| {
+            panic!("{error}: {} {}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr))
+        });
         Done { outcome, status: status.code().unwrap() }
     }
 
@@ -100,7 +101,14 @@ fn every_example_is_tested() {
         .filter(|name| name.ends_with(".js"))
         .collect();
     names.sort();
-    let tested = ["data-sync.js", "hello.js", "report-generator.js", "send-notifications.js", "validation-rules.js", "webhook-processor.js"];
+    let tested = [
+        "data-sync.js",
+        "hello.js",
+        "report-generator.js",
+        "send-notifications.js",
+        "validation-rules.js",
+        "webhook-processor.js",
+    ];
     assert_eq!(names, tested, "a new example needs a test here");
 }
 
@@ -118,7 +126,10 @@ fn report_generator() {
     let shop = Shop::open();
     let report = shop.example("report-generator.js", "acme", Some("report-request.json"));
     assert_eq!(report["status"], 200);
-    assert_eq!((&report["body"]["summary"]["orders"], &report["body"]["summary"]["revenue"]), (&14.into(), &4883.45.into()));
+    assert_eq!(
+        (&report["body"]["summary"]["orders"], &report["body"]["summary"]["revenue"]),
+        (&14.into(), &4883.45.into())
+    );
     assert_eq!(report["body"]["period"], json!({ "start": "2024-01-01", "end": "2024-01-31", "days": 31 }));
 
     let other = shop.example("report-generator.js", "globex", Some("report-request.json"));
@@ -129,7 +140,11 @@ fn report_generator() {
     assert_eq!(refused["status"], 403);
     let wrong = shop.example("report-generator.js", "acme", Some(r#"{"query": {"start": "2024-02-30"}}"#));
     assert_eq!(wrong["status"], 400);
-    let csv = shop.example("report-generator.js", "acme", Some(r#"{"query": {"start": "2024-01-01", "end": "2024-01-31", "group": "month", "format": "csv"}}"#));
+    let csv = shop.example(
+        "report-generator.js",
+        "acme",
+        Some(r#"{"query": {"start": "2024-01-01", "end": "2024-01-31", "group": "month", "format": "csv"}}"#),
+    );
     assert_eq!(csv["body"], "period,orders,revenue\r\n2024-01,14,4883.45\r\n");
 }
 
@@ -172,7 +187,8 @@ fn data_sync() {
     let shop = Shop::open();
     // The only host that it may speak to is not one that answers, and no other
     // is reached.
-    let done = shop.run(&examples().join("data-sync.js"), "acme", &["--input", r#"{"url": "https://other.example/feed"}"#]);
+    let done =
+        shop.run(&examples().join("data-sync.js"), "acme", &["--input", r#"{"url": "https://other.example/feed"}"#]);
     assert_eq!((done.status, &done.outcome["error"]["name"]), (1, &"PermissionDenied".into()), "{:#}", done.outcome);
 }
 
@@ -233,7 +249,14 @@ fn reference_structured_logging() {
     let done = Shop::open().run(&script, "acme", &[]);
     done.completed();
     let line = &done.outcome["logs"][0];
-    let expected = [("message", "User action"), ("level", "info"), ("action", "create"), ("tenant_id", "acme"), ("user_id", "5f0c3a52-8d1e-4b67-9a54-2c7be1d0f361"), ("source_file", "structured-logging.js")];
+    let expected = [
+        ("message", "User action"),
+        ("level", "info"),
+        ("action", "create"),
+        ("tenant_id", "acme"),
+        ("user_id", "5f0c3a52-8d1e-4b67-9a54-2c7be1d0f361"),
+        ("source_file", "structured-logging.js"),
+    ];
     for (name, value) in expected {
         assert_eq!(line[name], value, "{line}");
     }
@@ -262,5 +285,8 @@ fn reference_validate_order() {
     assert_eq!(valid, json!({ "valid": true, "errors": [] }));
     let invalid = shop.run(&script, "acme", &["--input", &input("order-invalid.json")]).completed();
     assert_eq!(invalid["valid"], false);
-    assert_eq!(invalid["errors"], json!(["Insufficient stock for Rain Jacket", "Product not found: 999", "Order exceeds credit limit"]));
+    assert_eq!(
+        invalid["errors"],
+        json!(["Insufficient stock for Rain Jacket", "Product not found: 999", "Order exceeds credit limit"])
+    );
 }

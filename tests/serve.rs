@@ -42,7 +42,11 @@ const MORE: &[(&str, &str, &str)] = &[
     ),
     ("loops", "function handleRequest() { for (;;) {} }", "timeout = \"300ms\""),
     ("clings", "function handleRequest() { for (;;) { try { for (;;) {} } catch {} } }", "timeout = \"300ms\""),
-    ("splits", "export default () => ({ status: 200, headers: { 'x-note': 'a\\r\\nset-cookie: b=c' }, body: null });", ""),
+    (
+        "splits",
+        "export default () => ({ status: 200, headers: { 'x-note': 'a\\r\\nset-cookie: b=c' }, body: null });",
+        "",
+    ),
     ("asks", "export default async () => (await http.get(UPSTREAM)).text();", "http = [\"UPSTREAM\"]"),
 ];
 
@@ -115,8 +119,11 @@ impl Host {
             .unwrap();
         let printed = lines(child.stdout.take().unwrap());
         let log = lines(child.stderr.take().unwrap());
-        let first = printed.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("did not start: {:?}", log.try_iter().collect::<Vec<_>>()));
-        let address = first.strip_prefix("listening on http://").unwrap_or_else(|| panic!("printed {first}")).to_owned();
+        let first = printed
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("did not start: {:?}", log.try_iter().collect::<Vec<_>>()));
+        let address =
+            first.strip_prefix("listening on http://").unwrap_or_else(|| panic!("printed {first}")).to_owned();
         Host { child, address, log }
     }
 
@@ -252,7 +259,9 @@ fn each_tenant_is_served_from_its_own_data_which_outlives_the_process() {
     assert_eq!(host.get(january, TOM).status, 403);
 
     let (headers, body) = webhook("webhook-request.json");
-    let hook = |host: &Host, token, headers: &str, body: &str| host.request("POST", "/webhooks/payments", Some(token), headers, body);
+    let hook = |host: &Host, token, headers: &str, body: &str| {
+        host.request("POST", "/webhooks/payments", Some(token), headers, body)
+    };
     let (forged_headers, forged_body) = webhook("webhook-forged.json");
     assert_eq!(hook(&host, MAYA, &forged_headers, &forged_body).status, 401);
     // Signed, but with another tenant's secret.
@@ -357,7 +366,12 @@ fn what_is_under_way_ends_before_the_process_does() {
 #[test]
 fn settings_that_cannot_be_used_end_with_status_2() {
     let serve = |settings: &Path| {
-        Command::new(env!("CARGO_BIN_EXE_airlock")).args(["serve", "--config"]).arg(settings).stdin(Stdio::null()).output().unwrap()
+        Command::new(env!("CARGO_BIN_EXE_airlock"))
+            .args(["serve", "--config"])
+            .arg(settings)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     };
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("airlock.toml");

@@ -9,9 +9,10 @@
 
 use anyhow::{Context, Result, bail};
 use wasm_encoder::{
-    Alias, CanonicalFunctionSection, CanonicalOption, ComponentAliasSection, ComponentExportKind, ComponentExportSection,
-    ComponentImportSection, ComponentTypeRef, ComponentTypeSection, ComponentValType, CoreTypeSection, EntityType, ExportKind,
-    InstanceSection, MemoryType, ModuleArg, ModuleType, PrimitiveValType, RefType, TableType, ValType,
+    Alias, CanonicalFunctionSection, CanonicalOption, ComponentAliasSection, ComponentExportKind,
+    ComponentExportSection, ComponentImportSection, ComponentTypeRef, ComponentTypeSection, ComponentValType,
+    CoreTypeSection, EntityType, ExportKind, InstanceSection, MemoryType, ModuleArg, ModuleType, PrimitiveValType,
+    RefType, TableType, ValType,
 };
 use wasmparser::{Parser, Payload, TypeRef, Validator, WasmFeatures};
 
@@ -66,7 +67,13 @@ fn imports(engine: &[u8]) -> Result<Vec<u8>> {
     snapshot.export(image::MEMORY, EntityType::Memory(memory));
     snapshot.export(
         image::TABLE,
-        EntityType::Table(TableType { element_type: RefType::FUNCREF, table64: false, minimum: 1, maximum: Some(1), shared: false }),
+        EntityType::Table(TableType {
+            element_type: RefType::FUNCREF,
+            table64: false,
+            minimum: 1,
+            maximum: Some(1),
+            shared: false,
+        }),
     );
     snapshot.export(image::REALLOC, EntityType::Function(0));
     types.ty().module(&snapshot);
@@ -89,7 +96,13 @@ fn memory_import(engine: &[u8]) -> Result<MemoryType> {
         if let Payload::ImportSection(section) = payload? {
             for import in section.into_imports() {
                 if let TypeRef::Memory(memory) = import?.ty {
-                    return Ok(MemoryType { minimum: memory.initial, maximum: None, memory64: false, shared: false, page_size_log2: None });
+                    return Ok(MemoryType {
+                        minimum: memory.initial,
+                        maximum: None,
+                        memory64: false,
+                        shared: false,
+                        page_size_log2: None,
+                    });
                 }
             }
         }
@@ -108,7 +121,9 @@ fn module_type(engine: &[u8]) -> Result<ModuleType> {
         Ok(match ty {
             From::Func(id) => {
                 let function = types[*id].unwrap_func();
-                let convert = |list: &[wasmparser::ValType]| list.iter().map(|ty| ValType::try_from(*ty)).collect::<Result<Vec<_>, _>>();
+                let convert = |list: &[wasmparser::ValType]| {
+                    list.iter().map(|ty| ValType::try_from(*ty)).collect::<Result<Vec<_>, _>>()
+                };
                 let parameters = convert(function.params()).map_err(failed)?;
                 let results = convert(function.results()).map_err(failed)?;
                 module.ty().function(parameters, results);
@@ -240,20 +255,19 @@ fn tail(head: &[u8], engine: &[u8]) -> Result<Vec<u8>> {
     let invoke = function;
     let post_return = function + 1;
     aliases.alias(Alias::InstanceExport { instance: world_types, kind: ComponentExportKind::Type, name: "call" });
-    aliases.alias(Alias::InstanceExport { instance: world_types, kind: ComponentExportKind::Type, name: "script-error" });
+    aliases.alias(Alias::InstanceExport {
+        instance: world_types,
+        kind: ComponentExportKind::Type,
+        name: "script-error",
+    });
     let call = next_type;
     let script_error = next_type + 1;
     next_type += 2;
     append(&mut bytes, &aliases);
 
     let mut section = ComponentTypeSection::new();
-    section
-        .defined_type()
-        .result(Some(PrimitiveValType::String.into()), Some(ComponentValType::Type(script_error)));
-    section
-        .function()
-        .params([("call", ComponentValType::Type(call))])
-        .result(Some(ComponentValType::Type(next_type)));
+    section.defined_type().result(Some(PrimitiveValType::String.into()), Some(ComponentValType::Type(script_error)));
+    section.function().params([("call", ComponentValType::Type(call))]).result(Some(ComponentValType::Type(next_type)));
     let signature = next_type + 1;
     append(&mut bytes, &section);
 
@@ -261,7 +275,12 @@ fn tail(head: &[u8], engine: &[u8]) -> Result<Vec<u8>> {
     lifted.lift(
         invoke,
         signature,
-        [CanonicalOption::UTF8, CanonicalOption::Memory(0), CanonicalOption::Realloc(realloc), CanonicalOption::PostReturn(post_return)],
+        [
+            CanonicalOption::UTF8,
+            CanonicalOption::Memory(0),
+            CanonicalOption::Realloc(realloc),
+            CanonicalOption::PostReturn(post_return),
+        ],
     );
     append(&mut bytes, &lifted);
 

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, bail, ensure};
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
-    ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportSection, ImportSection, MemorySection, MemoryType, Module,
-    RefType, TableType,
+    ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportSection, ImportSection, MemorySection,
+    MemoryType, Module, RefType, TableType,
 };
 use wasmparser::{DataKind, ExternalKind, Operator, Parser, Payload, TypeRef};
 
@@ -59,7 +59,12 @@ pub fn without_wasi(module: &[u8]) -> Result<Vec<u8>> {
     let mut kept = 0;
     let mut functions = Vec::new();
     for import in &imports {
-        ensure!(matches!(import.ty, TypeRef::Func(_)), "the guest imports {}.{}, which is no function", import.module, import.name);
+        ensure!(
+            matches!(import.ty, TypeRef::Func(_)),
+            "the guest imports {}.{}, which is no function",
+            import.module,
+            import.name
+        );
         if import.module == WASI {
             let stand_in = format!("{STAND_IN}{}", import.name);
             let index = exports.get(stand_in.as_str()).with_context(|| {
@@ -84,7 +89,11 @@ pub fn without_wasi(module: &[u8]) -> Result<Vec<u8>> {
             Ok(if index < self.imports { self.functions[index as usize] } else { index - self.removed })
         }
 
-        fn parse_imports(&mut self, imports: &mut ImportSection, section: wasmparser::Imports<'_>) -> Result<(), reencode::Error<Self::Error>> {
+        fn parse_imports(
+            &mut self,
+            imports: &mut ImportSection,
+            section: wasmparser::Imports<'_>,
+        ) -> Result<(), reencode::Error<Self::Error>> {
             for import in section {
                 let (_, import) = import?;
                 if import.module != WASI {
@@ -94,17 +103,35 @@ pub fn without_wasi(module: &[u8]) -> Result<Vec<u8>> {
             Ok(())
         }
 
-        fn parse_export(&mut self, exports: &mut ExportSection, export: wasmparser::Export<'_>) -> Result<(), reencode::Error<Self::Error>> {
-            if export.name.starts_with(STAND_IN) { Ok(()) } else { reencode::utils::parse_export(self, exports, export) }
+        fn parse_export(
+            &mut self,
+            exports: &mut ExportSection,
+            export: wasmparser::Export<'_>,
+        ) -> Result<(), reencode::Error<Self::Error>> {
+            if export.name.starts_with(STAND_IN) {
+                Ok(())
+            } else {
+                reencode::utils::parse_export(self, exports, export)
+            }
         }
 
-        fn parse_custom_section(&mut self, module: &mut Module, section: wasmparser::CustomSectionReader<'_>) -> Result<(), reencode::Error<Self::Error>> {
+        fn parse_custom_section(
+            &mut self,
+            module: &mut Module,
+            section: wasmparser::CustomSectionReader<'_>,
+        ) -> Result<(), reencode::Error<Self::Error>> {
             // What wit-component reads; the rest describes the build.
-            if section.name().starts_with("component-type") { reencode::utils::parse_custom_section(self, module, section) } else { Ok(()) }
+            if section.name().starts_with("component-type") {
+                reencode::utils::parse_custom_section(self, module, section)
+            } else {
+                Ok(())
+            }
         }
     }
     let mut output = Module::new();
-    Unbind { functions, imports: count, removed }.parse_core_module(&mut output, Parser::new(0), module).map_err(failed)?;
+    Unbind { functions, imports: count, removed }
+        .parse_core_module(&mut output, Parser::new(0), module)
+        .map_err(failed)?;
     Ok(output.finish())
 }
 
@@ -133,7 +160,9 @@ pub fn split(module: &[u8]) -> Result<Parts> {
                 for segment in section {
                     let segment = segment?;
                     match segment.kind {
-                        DataKind::Active { memory_index: 0, offset_expr } => segments.push((constant(&offset_expr)? as u32, segment.data)),
+                        DataKind::Active { memory_index: 0, offset_expr } => {
+                            segments.push((constant(&offset_expr)? as u32, segment.data))
+                        }
                         _ => bail!("the guest has a data segment that is not active"),
                     }
                 }
@@ -154,7 +183,10 @@ pub fn split(module: &[u8]) -> Result<Parts> {
     // The snapshot keeps memory alone. The stack pointer is back at its start
     // whenever the guest has returned; any other global would lose its value.
     let [stack_top] = mutable_globals[..] else {
-        bail!("the guest has {} mutable globals, and the snapshot keeps none but the stack pointer", mutable_globals.len());
+        bail!(
+            "the guest has {} mutable globals, and the snapshot keeps none but the stack pointer",
+            mutable_globals.len()
+        );
     };
 
     struct Unmemory {
@@ -171,7 +203,13 @@ pub fn split(module: &[u8]) -> Result<Parts> {
             imports.import(
                 SNAPSHOT,
                 image::TABLE,
-                EntityType::Table(TableType { element_type: RefType::FUNCREF, table64: false, minimum: 1, maximum: Some(1), shared: false }),
+                EntityType::Table(TableType {
+                    element_type: RefType::FUNCREF,
+                    table64: false,
+                    minimum: 1,
+                    maximum: Some(1),
+                    shared: false,
+                }),
             );
         }
     }
@@ -183,17 +221,29 @@ pub fn split(module: &[u8]) -> Result<Parts> {
             Ok(index + 1)
         }
 
-        fn parse_import_section(&mut self, imports: &mut ImportSection, section: wasmparser::ImportSectionReader<'_>) -> Result<(), reencode::Error<Self::Error>> {
+        fn parse_import_section(
+            &mut self,
+            imports: &mut ImportSection,
+            section: wasmparser::ImportSectionReader<'_>,
+        ) -> Result<(), reencode::Error<Self::Error>> {
             reencode::utils::parse_import_section(self, imports, section)?;
             self.import(imports);
             Ok(())
         }
 
-        fn parse_memory_section(&mut self, _: &mut MemorySection, _: wasmparser::MemorySectionReader<'_>) -> Result<(), reencode::Error<Self::Error>> {
+        fn parse_memory_section(
+            &mut self,
+            _: &mut MemorySection,
+            _: wasmparser::MemorySectionReader<'_>,
+        ) -> Result<(), reencode::Error<Self::Error>> {
             Ok(())
         }
 
-        fn parse_data_section(&mut self, _: &mut DataSection, _: wasmparser::DataSectionReader<'_>) -> Result<(), reencode::Error<Self::Error>> {
+        fn parse_data_section(
+            &mut self,
+            _: &mut DataSection,
+            _: wasmparser::DataSectionReader<'_>,
+        ) -> Result<(), reencode::Error<Self::Error>> {
             Ok(())
         }
 
@@ -201,17 +251,33 @@ pub fn split(module: &[u8]) -> Result<Parts> {
             Ok(0)
         }
 
-        fn parse_element_section(&mut self, elements: &mut ElementSection, section: wasmparser::ElementSectionReader<'_>) -> Result<(), reencode::Error<Self::Error>> {
+        fn parse_element_section(
+            &mut self,
+            elements: &mut ElementSection,
+            section: wasmparser::ElementSectionReader<'_>,
+        ) -> Result<(), reencode::Error<Self::Error>> {
             reencode::utils::parse_element_section(self, elements, section)?;
             elements.active(Some(0), &ConstExpr::i32_const(0), Elements::Functions([self.realloc].as_slice().into()));
             Ok(())
         }
 
-        fn parse_export(&mut self, exports: &mut ExportSection, export: wasmparser::Export<'_>) -> Result<(), reencode::Error<Self::Error>> {
-            if export.kind == ExternalKind::Func { reencode::utils::parse_export(self, exports, export) } else { Ok(()) }
+        fn parse_export(
+            &mut self,
+            exports: &mut ExportSection,
+            export: wasmparser::Export<'_>,
+        ) -> Result<(), reencode::Error<Self::Error>> {
+            if export.kind == ExternalKind::Func {
+                reencode::utils::parse_export(self, exports, export)
+            } else {
+                Ok(())
+            }
         }
 
-        fn parse_custom_section(&mut self, _: &mut Module, _: wasmparser::CustomSectionReader<'_>) -> Result<(), reencode::Error<Self::Error>> {
+        fn parse_custom_section(
+            &mut self,
+            _: &mut Module,
+            _: wasmparser::CustomSectionReader<'_>,
+        ) -> Result<(), reencode::Error<Self::Error>> {
             Ok(())
         }
     }

@@ -30,7 +30,15 @@ fn run() -> Result<()> {
     if let Some(compiler) = std::env::var_os(quickjs::COMPILER) {
         return quickjs::compile(&compiler);
     }
-    for path in ["guest/Cargo.toml", "guest/Cargo.lock", "guest/src", "guest/build", "wit", "src/compile/image.rs", "src/store/migrations"] {
+    for path in [
+        "guest/Cargo.toml",
+        "guest/Cargo.lock",
+        "guest/src",
+        "guest/build",
+        "wit",
+        "src/compile/image.rs",
+        "src/store/migrations",
+    ] {
         println!("cargo:rerun-if-changed={path}");
     }
     let out = std::env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?;
@@ -52,6 +60,12 @@ fn run() -> Result<()> {
     ] {
         std::fs::write(out.join(name), bytes).with_context(|| format!("writing {name}"))?;
     }
-    std::fs::write(out.join("engine.rs"), format!("/// Where the engine's C stack ends and its data begins.\npub const STACK_TOP: usize = {};\n", parts.stack_top))?;
+    std::fs::write(
+        out.join("engine.rs"),
+        format!(
+            "/// Where the engine's C stack ends and its data begins.\npub const STACK_TOP: usize = {};\n",
+            parts.stack_top
+        ),
+    )?;
     Ok(())
 }

@@ -141,7 +141,8 @@ pub fn fingerprint() -> u64 {
 /// Runs the compiler on the arguments of this process, with `quickjs.c` edited.
 #[expect(clippy::exit, reason = "a compiler ends with the status of the one it wraps")]
 pub fn compile(compiler: &OsStr) -> Result<()> {
-    let compiler = if compiler == COMPILER_IN_CC { std::env::var_os("CC").context("CC is not set")? } else { compiler.to_owned() };
+    let compiler =
+        if compiler == COMPILER_IN_CC { std::env::var_os("CC").context("CC is not set")? } else { compiler.to_owned() };
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     for argument in &mut arguments {
         let path = Path::new(argument.as_os_str());
@@ -151,7 +152,8 @@ pub fn compile(compiler: &OsStr) -> Result<()> {
             *argument = edited.into_os_string();
         }
     }
-    let status = Command::new(&compiler).args(&arguments).status().with_context(|| format!("running {}", compiler.display()))?;
+    let status =
+        Command::new(&compiler).args(&arguments).status().with_context(|| format!("running {}", compiler.display()))?;
     std::process::exit(status.code().unwrap_or(1))
 }
 
@@ -160,7 +162,12 @@ fn edit(source: &str) -> Result<String> {
     for edit in EDITS {
         let found = source.matches(edit.find).count();
         if found != edit.times {
-            bail!("quickjs.c has changed: this stands {found} times in it instead of {} ({}):\n{}", edit.times, edit.why, edit.find);
+            bail!(
+                "quickjs.c has changed: this stands {found} times in it instead of {} ({}):\n{}",
+                edit.times,
+                edit.why,
+                edit.find
+            );
         }
         source = source.replace(edit.find, edit.replace);
     }

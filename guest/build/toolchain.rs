@@ -38,7 +38,8 @@ impl Compiler {
             return Ok(Compiler::Sdk(sdk));
         }
         let headers = "/usr/include/wasm32-wasi";
-        let runs = |program: &str| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+        let runs =
+            |program: &str| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
         if Path::new(headers).join("stdlib.h").exists() && runs("clang") {
             return Ok(Compiler::System { headers });
         }

@@ -81,7 +81,10 @@ fn run(ctx: &Ctx<'_>, loaded: &Loaded, call: Call) -> Result<String, ScriptError
 
 /// The entry of that name; without one the default export, else `main`, else
 /// `handleRequest`, else the only function.
-fn find<'a>(loaded: &'a Loaded, wanted: Option<&str>) -> Result<(String, &'a Persistent<Function<'static>>), ScriptError> {
+fn find<'a>(
+    loaded: &'a Loaded,
+    wanted: Option<&str>,
+) -> Result<(String, &'a Persistent<Function<'static>>), ScriptError> {
     let entries = &loaded.entries;
     let found = match wanted {
         Some(name) => entries.get_key_value(name),
@@ -257,4 +260,3 @@ fn report_rejections(ctx: &Ctx<'_>) {
         }
     }
 }
-

@@ -50,13 +50,21 @@ unsafe extern "C" fn load(request: *mut u8, length: usize) -> *const u8 {
 }
 
 fn broken(message: String) -> ScriptError {
-    ScriptError { cause: Cause::Thrown, name: "InternalError".into(), message, stack: String::new(), limit: None, used: 0 }
+    ScriptError {
+        cause: Cause::Thrown,
+        name: "InternalError".into(),
+        message,
+        stack: String::new(),
+        limit: None,
+        used: 0,
+    }
 }
 
 fn run(request: &[u8]) -> std::result::Result<Vec<String>, ScriptError> {
     let request: serde_json::Value = serde_json::from_slice(request).map_err(|error| broken(error.to_string()))?;
     let text = |name: &str| request[name].as_str().unwrap_or_default();
-    let names: Vec<&str> = request["entries"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+    let names: Vec<&str> =
+        request["entries"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
     let memory = request["memory"].as_u64().unwrap_or(u64::MAX);
 
     let mut config = Config::default();
@@ -66,15 +74,16 @@ fn run(request: &[u8]) -> std::result::Result<Vec<String>, ScriptError> {
         let describe = |ctx: &Ctx<'_>| errors::describe(ctx, &ctx.catch());
         let to_json = prepare(&ctx).map_err(|_| describe(&ctx))?;
         invoke::limit_memory(&ctx, memory);
-        let entries = evaluate(&ctx, text("name"), text("kind"), text("source"), &names).map_err(|error| match error {
-            Evaluation::Thrown => describe(&ctx),
-            Evaluation::Rejected(reason) => errors::describe(&ctx, &reason),
-            Evaluation::Unsettled => {
-                let mut error = broken("the script's top level waits for a promise that never settles".into());
-                error.name = "Error".into();
-                error
-            }
-        })?;
+        let entries =
+            evaluate(&ctx, text("name"), text("kind"), text("source"), &names).map_err(|error| match error {
+                Evaluation::Thrown => describe(&ctx),
+                Evaluation::Rejected(reason) => errors::describe(&ctx, &reason),
+                Evaluation::Unsettled => {
+                    let mut error = broken("the script's top level waits for a promise that never settles".into());
+                    error.name = "Error".into();
+                    error
+                }
+            })?;
         Ok::<_, ScriptError>((to_json, entries))
     });
     let (to_json, entries) = loaded?;
@@ -115,7 +124,13 @@ impl From<javy::quickjs::Error> for Evaluation<'_> {
 
 type Entries = BTreeMap<String, Persistent<Function<'static>>>;
 
-fn evaluate<'js>(ctx: &Ctx<'js>, name: &str, kind: &str, source: &str, names: &[&str]) -> std::result::Result<Entries, Evaluation<'js>> {
+fn evaluate<'js>(
+    ctx: &Ctx<'js>,
+    name: &str,
+    kind: &str,
+    source: &str,
+    names: &[&str],
+) -> std::result::Result<Entries, Evaluation<'js>> {
     let functions: Object = match kind {
         "module" => {
             let module = Module::declare(ctx.clone(), name, source)?;

@@ -30,19 +30,22 @@ async fn compile(file: &Path, output: Option<PathBuf>) -> Result<(), Exit> {
         report::error(&message);
         Exit::Usage
     };
-    let bytes = std::fs::read(file).map_err(|reason| usage(format!("{} can't be read: {}", file.display(), host::kind(&reason))))?;
+    let bytes = std::fs::read(file)
+        .map_err(|reason| usage(format!("{} can't be read: {}", file.display(), host::kind(&reason))))?;
     if bytes.starts_with(b"\0asm") {
         return Err(usage(format!("{} is compiled already; `airlock inspect` shows what it is", file.display())));
     }
     let text = host::text(file, bytes).map_err(|problem| report::program(&problem))?;
-    let engine = Engine::new(Options { sandboxes: 1, cache: user_cache(), ..Options::default() }).map_err(|reason| usage(format!("{reason:#}")))?;
-    let compiled = compile::compile(&engine, &shown(file), &text, &Limits::default()).await.map_err(|problem| report::compile(&problem))?;
+    let engine = Engine::new(Options { sandboxes: 1, cache: user_cache(), ..Options::default() })
+        .map_err(|reason| usage(format!("{reason:#}")))?;
+    let compiled = compile::compile(&engine, &shown(file), &text, &Limits::default())
+        .await
+        .map_err(|problem| report::compile(&problem))?;
     let output = output.unwrap_or_else(|| file.with_extension("wasm"));
     // A reader must never see half of an artifact.
     let unfinished = output.with_extension(format!("wasm-{}", uuid::Uuid::new_v4()));
-    std::fs::write(&unfinished, compiled.artifact())
-        .and_then(|()| std::fs::rename(&unfinished, &output))
-        .map_err(|reason| {
+    std::fs::write(&unfinished, compiled.artifact()).and_then(|()| std::fs::rename(&unfinished, &output)).map_err(
+        |reason| {
             // What can't be written may be half there.
             let _ = std::fs::remove_file(&unfinished);
             let reason = match reason.kind() {
@@ -51,7 +54,8 @@ async fn compile(file: &Path, output: Option<PathBuf>) -> Result<(), Exit> {
                 _ => reason.to_string(),
             };
             usage(format!("{} can't be written: {reason}", output.display()))
-        })?;
+        },
+    )?;
     eprintln!("{} → {} ({})", file.display(), output.display(), compiled.description.entries.join(", "));
     Ok(())
 }

@@ -96,11 +96,21 @@ fn print(found: &serde_json::Value) {
         let values = found.pointer(pointer).and_then(|value| value.as_array()).cloned().unwrap_or_default();
         values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect()
     };
-    let kib = |pointer: &str| format!("{} KiB", found.pointer(pointer).and_then(|value| value.as_u64()).unwrap_or(0) / 1024);
-    println!("script    {} (SHA-256 {}…)", text("/script/file"), &text("/script/source_sha256").chars().take(16).collect::<String>());
+    let kib =
+        |pointer: &str| format!("{} KiB", found.pointer(pointer).and_then(|value| value.as_u64()).unwrap_or(0) / 1024);
+    println!(
+        "script    {} (SHA-256 {}…)",
+        text("/script/file"),
+        &text("/script/source_sha256").chars().take(16).collect::<String>()
+    );
     println!("entries   {} (default: {})", list("/script/entries").join(", "), text("/script/default_entry"));
     println!("engine    airlock {}, {}", text("/engine/airlock"), text("/engine/sha256"));
-    println!("size      {} = engine {} + snapshot {}", kib("/bytes/total"), kib("/bytes/engine"), kib("/bytes/snapshot"));
+    println!(
+        "size      {} = engine {} + snapshot {}",
+        kib("/bytes/total"),
+        kib("/bytes/engine"),
+        kib("/bytes/snapshot")
+    );
     println!("exports   {}", list("/exports").join(", "));
     println!("imports   {}", list("/imports").join("\n          "));
 }

@@ -58,15 +58,16 @@ pub fn main() -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    runtime.block_on(async {
-        match arguments.verb {
-            Verb::Compile(arguments) => compile::run(arguments).await,
-            Verb::Inspect(arguments) => inspect::run(arguments),
-            Verb::Run(arguments) => run::run(arguments).await,
-            Verb::Serve(arguments) => serve::run(arguments).await,
-        }
-    })
-    .into()
+    runtime
+        .block_on(async {
+            match arguments.verb {
+                Verb::Compile(arguments) => compile::run(arguments).await,
+                Verb::Inspect(arguments) => inspect::run(arguments),
+                Verb::Run(arguments) => run::run(arguments).await,
+                Verb::Serve(arguments) => serve::run(arguments).await,
+            }
+        })
+        .into()
 }
 
 /// Reads the settings, or says what is wrong with them.

@@ -88,7 +88,9 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
     };
     let known = settings.scripts.iter().find(|script| same_file(&script.file, &arguments.file)).cloned();
     let mut limits = known.as_ref().map_or_else(|| settings.limits.clone(), |script| script.limits.clone());
-    for (limit, value) in [(Limit::Timeout, arguments.timeout), (Limit::Memory, arguments.memory), (Limit::Fuel, arguments.fuel)] {
+    for (limit, value) in
+        [(Limit::Timeout, arguments.timeout), (Limit::Memory, arguments.memory), (Limit::Fuel, arguments.fuel)]
+    {
         if let Some(value) = value {
             limits.set(limit, value);
         }
@@ -114,8 +116,11 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
     // Log lines name what the author wrote, as stacks do, also where it runs compiled.
     identity.script.file.clone_from(&program.description().file);
     let identity = Arc::new(identity);
-    let sink: Option<crate::capabilities::log::Sink> =
-        if arguments.json { None } else { Some(Arc::new(|line: &serde_json::value::RawValue| eprintln!("{}", line.get()))) };
+    let sink: Option<crate::capabilities::log::Sink> = if arguments.json {
+        None
+    } else {
+        Some(Arc::new(|line: &serde_json::value::RawValue| eprintln!("{}", line.get())))
+    };
     let run = Run { identity, limits: Arc::new(limits), grant: Arc::new(grant), entry, input, sink };
     let outcome = host.run(&program, run).await.map_err(|busy| usage(busy.to_string()))?;
     Ok((outcome, source))
@@ -143,7 +148,8 @@ fn check_entry(description: &Description, entry: Option<&str>) -> Result<(), Str
 fn json_argument(option: &str, text: &str) -> Result<String, String> {
     let (place, text) = match text.strip_prefix('@') {
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|reason| format!("{option}: {path} can't be read: {}", host::kind(&reason)))?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|reason| format!("{option}: {path} can't be read: {}", host::kind(&reason)))?;
             (path.to_owned(), text)
         }
         None => (option.to_owned(), text.to_owned()),
@@ -189,8 +195,7 @@ struct ContextExecution {
 
 fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Identity, String> {
     let context: Context = match context {
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| format!("--context: {}", reason(&error)))?,
+        Some(text) => serde_json::from_str(text).map_err(|error| format!("--context: {}", reason(&error)))?,
         None => Context::default(),
     };
     let tenant = match context.tenant {
@@ -200,7 +205,9 @@ fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Id
             .first()
             .map_or_else(|| Tenant { id: "local".into(), name: "Local".into() }, |known| known.tenant.clone()),
     };
-    let user = context.user.or_else(|| settings.users.iter().find(|known| known.tenant == tenant.id).map(|known| known.user.clone()));
+    let user = context
+        .user
+        .or_else(|| settings.users.iter().find(|known| known.tenant == tenant.id).map(|known| known.user.clone()));
     let user = user.or_else(|| {
         settings.tenants.is_empty().then(|| User {
             id: "local".into(),

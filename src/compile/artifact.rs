@@ -22,13 +22,12 @@ impl Description {
     /// What runs without a name: the default export, else `main`, else
     /// `handleRequest`, else the only function.
     pub fn default_entry(&self) -> Option<&str> {
-        ["default", "main", "handleRequest"]
-            .into_iter()
-            .find(|name| self.entries.iter().any(|entry| entry == name))
-            .or(match &self.entries[..] {
+        ["default", "main", "handleRequest"].into_iter().find(|name| self.entries.iter().any(|entry| entry == name)).or(
+            match &self.entries[..] {
                 [only] => Some(only),
                 _ => None,
-            })
+            },
+        )
     }
 }
 
@@ -69,7 +68,9 @@ pub enum NotAnArtifact {
     CoreModule,
     #[error("it is cut short or damaged; compile the script again")]
     Truncated,
-    #[error("it is a WebAssembly component, but not one that this version of airlock compiled; compile the script again from its source")]
+    #[error(
+        "it is a WebAssembly component, but not one that this version of airlock compiled; compile the script again from its source"
+    )]
     Foreign,
     #[error("its snapshot is not one that airlock made ({0}); compile the script again")]
     Snapshot(&'static str),
@@ -88,7 +89,11 @@ pub fn disassemble(artifact: &[u8]) -> Result<(Vec<u8>, Description), NotAnArtif
     }
     let before = before_snapshot();
     let Some(rest) = artifact.strip_prefix(&before[..]) else {
-        return Err(if before.starts_with(artifact) || truncated(artifact) { NotAnArtifact::Truncated } else { NotAnArtifact::Foreign });
+        return Err(if before.starts_with(artifact) || truncated(artifact) {
+            NotAnArtifact::Truncated
+        } else {
+            NotAnArtifact::Foreign
+        });
     };
     let (length, rest) = leb128(rest).ok_or(NotAnArtifact::Truncated)?;
     if rest.len() < length {
@@ -103,7 +108,9 @@ pub fn disassemble(artifact: &[u8]) -> Result<(Vec<u8>, Description), NotAnArtif
 
 /// Whether a component's sections end in the middle.
 fn truncated(artifact: &[u8]) -> bool {
-    Parser::new(0).parse_all(artifact).any(|payload| payload.is_err_and(|error| error.message().contains("unexpected end")))
+    Parser::new(0)
+        .parse_all(artifact)
+        .any(|payload| payload.is_err_and(|error| error.message().contains("unexpected end")))
 }
 
 fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
@@ -152,7 +159,9 @@ fn rebuild(snapshot: &[u8]) -> Result<(Vec<u8>, Description), NotAnArtifact> {
         }
     }
     let description: Description = description.ok_or(Bad("it does not say what it is"))?;
-    let size = size.filter(|size| *size <= MAX_SNAPSHOT && *size >= base_size()).ok_or(Bad("its memory has an impossible size"))?;
+    let size = size
+        .filter(|size| *size <= MAX_SNAPSHOT && *size >= base_size())
+        .ok_or(Bad("its memory has an impossible size"))?;
     if segments.iter().any(|(offset, data)| *offset as usize + data.len() > size) {
         return Err(Bad("its data lies outside of its memory"));
     }

@@ -7,8 +7,8 @@
 //! saves the component a shim and a fix-up module, two instances in every call.
 
 use wasm_encoder::{
-    CodeSection, ConstExpr, CustomSection, DataSection, ExportKind, ExportSection, Function, FunctionSection, MemorySection,
-    MemoryType, Module, RefType, TableSection, TableType, TypeSection, ValType,
+    CodeSection, ConstExpr, CustomSection, DataSection, ExportKind, ExportSection, Function, FunctionSection,
+    MemorySection, MemoryType, Module, RefType, TableSection, TableType, TypeSection, ValType,
 };
 
 /// The custom section that describes the script, as JSON.
@@ -37,7 +37,13 @@ pub fn encode<'a>(size: usize, segments: impl Iterator<Item = (u32, &'a [u8])>, 
     module.section(&functions);
 
     let mut tables = TableSection::new();
-    tables.table(TableType { element_type: RefType::FUNCREF, table64: false, minimum: 1, maximum: Some(1), shared: false });
+    tables.table(TableType {
+        element_type: RefType::FUNCREF,
+        table64: false,
+        minimum: 1,
+        maximum: Some(1),
+        shared: false,
+    });
     module.section(&tables);
 
     let mut memories = MemorySection::new();

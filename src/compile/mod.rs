@@ -65,9 +65,20 @@ impl CompileError {
             CompileError::Threw(error) => (Status::Failed, ScriptError::clone(error)),
             CompileError::Limit { message, limit } => {
                 let status = if limit.name == Limit::Timeout.name() { Status::Timeout } else { Status::Limit };
-                (status, ScriptError { name: "LimitError".into(), message: message.clone(), limit: Some(limit.clone()), ..ScriptError::default() })
+                (
+                    status,
+                    ScriptError {
+                        name: "LimitError".into(),
+                        message: message.clone(),
+                        limit: Some(limit.clone()),
+                        ..ScriptError::default()
+                    },
+                )
             }
-            other => (Status::Failed, ScriptError { name: "CompileError".into(), message: other.to_string(), ..ScriptError::default() }),
+            other => (
+                Status::Failed,
+                ScriptError { name: "CompileError".into(), message: other.to_string(), ..ScriptError::default() },
+            ),
         };
         serde_json::json!({
             "status": status, "result": null, "error": error, "logs": [],
@@ -142,10 +153,15 @@ pub async fn compile(engine: &Engine, file: &str, text: &str, limits: &Limits) -
     }
     if let Some(at) = text.find('\0') {
         let (line, column) = frame::position(text, at);
-        return refused(format!("{file}:{line}:{column}: there is a NUL character, so this is not the text of a script"));
+        return refused(format!(
+            "{file}:{line}:{column}: there is a NUL character, so this is not the text of a script"
+        ));
     }
     let _slot = engine.compilers.acquire().await.map_err(|error| CompileError::Host(error.into()))?;
-    let source = source::read(file, text).await.map_err(|error| CompileError::Host(error.into()))?.map_err(CompileError::Syntax)?;
+    let source = source::read(file, text)
+        .await
+        .map_err(|error| CompileError::Host(error.into()))?
+        .map_err(CompileError::Syntax)?;
     let mut store = Store::new(&engine.wasmtime, Loading { limits: limits.clone(), memory: MemoryMeter::default() });
     store.limiter(|loading| loading);
     store.set_fuel(if limits.fuel == 0 { u64::MAX } else { limits.fuel })?;
@@ -175,7 +191,8 @@ async fn load(
     // There is no host at compile time; the engine says so before it would call.
     linker.define_unknown_imports_as_traps(&engine.module)?;
     let instance = linker.instantiate_async(&mut *store, &engine.module).await?;
-    let memory = base.get_memory(&mut *store, image::MEMORY).ok_or_else(|| wasmtime::Error::msg("the base has no memory"))?;
+    let memory =
+        base.get_memory(&mut *store, image::MEMORY).ok_or_else(|| wasmtime::Error::msg("the base has no memory"))?;
 
     if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
         initialize.call_async(&mut *store, ()).await?;
@@ -209,7 +226,9 @@ async fn load(
     }
     let entries = loaded.entries.unwrap_or_default();
     if entries.is_empty() {
-        let message = format!("{file} exports no function, so there is nothing to call; export a function, as in `export default async function main() {{ … }}`");
+        let message = format!(
+            "{file} exports no function, so there is nothing to call; export a function, as in `export default async function main() {{ … }}`"
+        );
         return Ok(Err(CompileError::Refused { message }));
     }
     let description = Description { file: file.to_owned(), entries, source: digest };

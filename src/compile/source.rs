@@ -87,7 +87,14 @@ fn nests_too_deeply(file: &str, text: &str) -> Option<SyntaxError> {
             _ => continue,
         }
         if depth > MAX_NESTING {
-            return Some(syntax_error(file, text, &format!("brackets nest deeper than {MAX_NESTING} levels"), offset, 1, None));
+            return Some(syntax_error(
+                file,
+                text,
+                &format!("brackets nest deeper than {MAX_NESTING} levels"),
+                offset,
+                1,
+                None,
+            ));
         }
     }
     None
@@ -129,7 +136,11 @@ struct Parsed {
 
 fn parse(file: &str, text: &str, kind: SourceType, allow_return: bool) -> Result<Parsed, SyntaxError> {
     let allocator = Allocator::default();
-    let options = ParseOptions { allow_return_outside_function: allow_return, parse_regular_expression: true, ..ParseOptions::default() };
+    let options = ParseOptions {
+        allow_return_outside_function: allow_return,
+        parse_regular_expression: true,
+        ..ParseOptions::default()
+    };
     let parsed = Parser::new(&allocator, text, kind).with_options(options).parse();
     let problem = |diagnostic: &oxc::diagnostics::OxcDiagnostic| {
         // Of a name that is declared twice, the second place is the mistake.
@@ -155,7 +166,14 @@ fn parse(file: &str, text: &str, kind: SourceType, allow_return: bool) -> Result
     Ok(Parsed { is_module: parsed.module_record.has_module_syntax, functions: functions(&parsed.program.body) })
 }
 
-fn syntax_error(file: &str, text: &str, message: &str, offset: usize, length: usize, help: Option<&str>) -> SyntaxError {
+fn syntax_error(
+    file: &str,
+    text: &str,
+    message: &str,
+    offset: usize,
+    length: usize,
+    help: Option<&str>,
+) -> SyntaxError {
     let (line, column) = frame::position(text, offset);
     SyntaxError {
         message: message.to_owned(),
@@ -198,9 +216,42 @@ mod tests {
     #[tokio::test]
     async fn no_source_is_too_deep_for_the_parser() {
         for pattern in [
-            "[", "(", "{", "!", "-", "if(a)", "a=>", "a?", "`${", "new ", "a**", "a=", "({a:", "async()=>{", "class A extends ",
-            "[/*]*/", "(/*)*/", "[\"]\",", "[/]/,", "({a:/*})*/", "function(/*)*/a=", "a?.[/*]*/", "label:", "await ", "yield ",
-            "typeof ", "do ", "else if(a)", "@a ", "`${/*}*/", "async a=>", "a,", "x+", "x??", "x[0].", "switch(a){/*}*/case 0:",
+            "[",
+            "(",
+            "{",
+            "!",
+            "-",
+            "if(a)",
+            "a=>",
+            "a?",
+            "`${",
+            "new ",
+            "a**",
+            "a=",
+            "({a:",
+            "async()=>{",
+            "class A extends ",
+            "[/*]*/",
+            "(/*)*/",
+            "[\"]\",",
+            "[/]/,",
+            "({a:/*})*/",
+            "function(/*)*/a=",
+            "a?.[/*]*/",
+            "label:",
+            "await ",
+            "yield ",
+            "typeof ",
+            "do ",
+            "else if(a)",
+            "@a ",
+            "`${/*}*/",
+            "async a=>",
+            "a,",
+            "x+",
+            "x??",
+            "x[0].",
+            "switch(a){/*}*/case 0:",
         ] {
             // The stack is in proportion to the text, so a part shows the whole.
             let text = pattern.repeat(MAX_SOURCE / 16 / pattern.len());
@@ -215,8 +266,21 @@ mod tests {
     #[tokio::test]
     async fn no_source_is_tried_over_and_over() {
         for (open, close) in [
-            ("(a,", ")"), ("async(", ")"), ("(a=", ")"), ("({a=", "})"), ("(async(", "))"), ("a=(", ")"), ("(a)=>(", ")"), ("[a=", "]"),
-            ("({a:[", "]})"), ("`${(", ")}`"), ("a?(", "):0"), ("a?(b)=>(", "):0"), ("async(a=", ")"), ("(...[", "])"), ("f(function(){", "})"),
+            ("(a,", ")"),
+            ("async(", ")"),
+            ("(a=", ")"),
+            ("({a=", "})"),
+            ("(async(", "))"),
+            ("a=(", ")"),
+            ("(a)=>(", ")"),
+            ("[a=", "]"),
+            ("({a:[", "]})"),
+            ("`${(", ")}`"),
+            ("a?(", "):0"),
+            ("a?(b)=>(", "):0"),
+            ("async(a=", ")"),
+            ("(...[", "])"),
+            ("f(function(){", "})"),
         ] {
             let depth = MAX_NESTING / 2 / open.len();
             for text in [open.repeat(depth), format!("{}a{}", open.repeat(depth), close.repeat(depth))] {

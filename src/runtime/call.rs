@@ -107,9 +107,9 @@ impl Call {
         &mut self,
         future: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Ticket {
-        let refused = self.count(Limit::HostCalls, 1).and_then(|()| {
-            self.limits.check(Limit::ConcurrentOperations, self.operations.pending() as u64 + 1)
-        });
+        let refused = self
+            .count(Limit::HostCalls, 1)
+            .and_then(|()| self.limits.check(Limit::ConcurrentOperations, self.operations.pending() as u64 + 1));
         match refused {
             Ok(()) => {
                 let timeout = self.timeout();
@@ -197,21 +197,11 @@ impl Call {
 }
 
 impl wasmtime::ResourceLimiter for Call {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(self.memory.grow(desired, self.limits.memory))
     }
 
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        _desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, _current: usize, _desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         // The engine's tables have a fixed size.
         Ok(true)
     }

@@ -77,17 +77,31 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(options: Options) -> Result<Arc<Engine>> {
-        let wasmtime = wasmtime::Engine::new(&config(&options)).map_err(anyhow::Error::from).context("starting the WebAssembly engine")?;
+        let wasmtime = wasmtime::Engine::new(&config(&options))
+            .map_err(anyhow::Error::from)
+            .context("starting the WebAssembly engine")?;
         let cache = options.cache.map(|folder| Cache::open(folder, &wasmtime)).transpose()?;
-        let module = cached(&cache, ENGINE, || Module::new(&wasmtime, ENGINE), |path| {
-            // SAFETY: the cache holds only what this program wrote (see Cache).
-            unsafe { Module::deserialize_file(&wasmtime, path) }
-        }, Module::serialize)?;
+        let module = cached(
+            &cache,
+            ENGINE,
+            || Module::new(&wasmtime, ENGINE),
+            |path| {
+                // SAFETY: the cache holds only what this program wrote (see Cache).
+                unsafe { Module::deserialize_file(&wasmtime, path) }
+            },
+            Module::serialize,
+        )?;
         let sections = [HEAD, IMPORTS, TAIL].concat();
-        let component = cached(&cache, &sections, || Component::new(&wasmtime, &sections), |path| {
-            // SAFETY: as above.
-            unsafe { Component::deserialize_file(&wasmtime, path) }
-        }, Component::serialize)?;
+        let component = cached(
+            &cache,
+            &sections,
+            || Component::new(&wasmtime, &sections),
+            |path| {
+                // SAFETY: as above.
+                unsafe { Component::deserialize_file(&wasmtime, path) }
+            },
+            Component::serialize,
+        )?;
 
         let mut linker = Linker::new(&wasmtime);
         linker.root().module("engine", &module)?;
@@ -115,10 +129,16 @@ impl Engine {
 
     /// Machine code for a snapshot module, out of the cache where it is there.
     pub(crate) fn snapshot(&self, snapshot: &[u8]) -> Result<Module> {
-        cached(&self.cache, snapshot, || Module::new(&self.wasmtime, snapshot), |path| {
-            // SAFETY: the cache holds only what this program wrote (see Cache).
-            unsafe { Module::deserialize_file(&self.wasmtime, path) }
-        }, Module::serialize)
+        cached(
+            &self.cache,
+            snapshot,
+            || Module::new(&self.wasmtime, snapshot),
+            |path| {
+                // SAFETY: the cache holds only what this program wrote (see Cache).
+                unsafe { Module::deserialize_file(&self.wasmtime, path) }
+            },
+            Module::serialize,
+        )
     }
 
     /// A script's instances, but for their creation.
@@ -178,7 +198,8 @@ impl Cache {
             .mode(0o700)
             .create(&folder)
             .with_context(|| format!("creating the cache folder {}", folder.display()))?;
-        let metadata = std::fs::metadata(&folder).with_context(|| format!("reading the cache folder {}", folder.display()))?;
+        let metadata =
+            std::fs::metadata(&folder).with_context(|| format!("reading the cache folder {}", folder.display()))?;
         let home = std::fs::metadata("/proc/self").map(|process| process.uid());
         anyhow::ensure!(
             metadata.mode() & 0o022 == 0 && home.is_ok_and(|uid| uid == metadata.uid()),
@@ -215,7 +236,9 @@ fn cached<T>(
     if path.exists() {
         match read(&path) {
             Ok(code) => return Ok(code),
-            Err(reason) => tracing::warn!(path = %path.display(), %reason, "a cached file is of no use and is made anew"),
+            Err(reason) => {
+                tracing::warn!(path = %path.display(), %reason, "a cached file is of no use and is made anew")
+            }
         }
     }
     let code = compile()?;

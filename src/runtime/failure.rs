@@ -30,10 +30,6 @@ impl Failure {
     /// setting that changes it.
     pub fn limit(limit: Limit, value: u64, used: u64) -> Failure {
         let name = if limit == Limit::Timeout { "TimeoutError" } else { "LimitError" };
-        Failure {
-            name: name.to_owned(),
-            message: limit.message(value, used),
-            limit: Some(limit.hit(value, used)),
-        }
+        Failure { name: name.to_owned(), message: limit.message(value, used), limit: Some(limit.hit(value, used)) }
     }
 }

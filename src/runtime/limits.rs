@@ -149,7 +149,9 @@ impl Limit {
     pub fn show(self, value: u64) -> String {
         match self.unit() {
             Unit::Time => humantime::format_duration(Duration::from_millis(value)).to_string(),
-            Unit::Size if value >= KIB => bytesize::ByteSize(value).display().iec().to_string().replace(' ', "").replace(".0", ""),
+            Unit::Size if value >= KIB => {
+                bytesize::ByteSize(value).display().iec().to_string().replace(' ', "").replace(".0", "")
+            }
             Unit::Size => format!("{value}B"),
             Unit::Count => value.to_string(),
         }
@@ -159,14 +161,16 @@ impl Limit {
     pub fn parse(self, text: &str) -> Result<u64, String> {
         match self.unit() {
             Unit::Time => match humantime::parse_duration(text) {
-                Ok(duration) => u64::try_from(duration.as_millis())
-                    .map_err(|_| format!("`{text}` is too long a time")),
-                Err(reason) => Err(format!("`{text}` is not a duration ({reason}); write it as `30s`, `500ms` or `2m`")),
+                Ok(duration) => u64::try_from(duration.as_millis()).map_err(|_| format!("`{text}` is too long a time")),
+                Err(reason) => {
+                    Err(format!("`{text}` is not a duration ({reason}); write it as `30s`, `500ms` or `2m`"))
+                }
             },
-            Unit::Size => text.parse::<bytesize::ByteSize>().map(|size| size.as_u64())
+            Unit::Size => text
+                .parse::<bytesize::ByteSize>()
+                .map(|size| size.as_u64())
                 .map_err(|_| format!("`{text}` is not a size; write it as `128MiB`, `64KiB` or a number of bytes")),
-            Unit::Count => text.replace('_', "").parse::<u64>()
-                .map_err(|_| format!("`{text}` is not a whole number")),
+            Unit::Count => text.replace('_', "").parse::<u64>().map_err(|_| format!("`{text}` is not a whole number")),
         }
     }
 

@@ -157,8 +157,7 @@ mod tests {
     async fn operations_end_with_the_deadline() {
         let mut operations = Operations::default();
         let never = std::future::pending::<Result<(), Failure>>();
-        let ticket =
-            operations.start(never, Instant::now(), || Failure::new("TimeoutError", "too late"));
+        let ticket = operations.start(never, Instant::now(), || Failure::new("TimeoutError", "too late"));
         assert_eq!(operations.pending(), 1);
         assert_eq!(operations.wait().await, [ticket]);
         let failure = operations.take::<()>(ticket).unwrap().unwrap_err();

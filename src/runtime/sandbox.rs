@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use wasmtime::{Module, Store, Trap, UpdateDeadline};
 
-use super::bindings::{Script, ScriptPre};
 use super::bindings::airlock::script::types::{Call as Request, Cause, ScriptError as Raised};
+use super::bindings::{Script, ScriptPre};
 use super::call::{Call, Stopped};
 use super::engine::Engine;
 use super::failure::LimitHit;
@@ -68,7 +68,13 @@ impl Program {
 }
 
 /// Runs one entry with a JSON argument in a sandbox of its own.
-pub async fn run(engine: &Engine, program: &Program, call: Call, entry: Option<&str>, input: Option<String>) -> Result<Outcome, Busy> {
+pub async fn run(
+    engine: &Engine,
+    program: &Program,
+    call: Call,
+    entry: Option<&str>,
+    input: Option<String>,
+) -> Result<Outcome, Busy> {
     let slot = tokio::time::timeout(engine.wait, engine.slots.acquire()).await;
     let _slot = slot.ok().and_then(Result::ok).ok_or(Busy(engine.wait))?;
     // Waiting for a sandbox does not count against the script.
@@ -106,13 +112,19 @@ impl Sandbox {
     }
 
     /// Runs one entry; answers the returned value as JSON.
-    pub async fn invoke(&mut self, program: &Program, entry: Option<&str>, input: Option<String>) -> Result<Box<RawValue>, ScriptError> {
+    pub async fn invoke(
+        &mut self,
+        program: &Program,
+        entry: Option<&str>,
+        input: Option<String>,
+    ) -> Result<Box<RawValue>, ScriptError> {
         let limits = self.store.data().limits.clone();
         if let Err(failure) = limits.check(Limit::InputBytes, input.as_ref().map_or(0, |input| input.len() as u64)) {
             self.store.data_mut().hits_of(&failure);
             return Err(raised(failure.name, failure.message, failure.limit));
         }
-        let request = Request { entry: entry.map(str::to_owned), input, memory: limits.memory, output: limits.output_bytes };
+        let request =
+            Request { entry: entry.map(str::to_owned), input, memory: limits.memory, output: limits.output_bytes };
         match self.call(program, &request).await {
             Ok(Ok(text)) => RawValue::from_string(text).map_err(|_| internal("the engine's answer is not JSON")),
             Ok(Err(error)) => Err(self.explain(program, entry, error)),
@@ -142,7 +154,8 @@ impl Sandbox {
             Cause::Thrown | Cause::Output => {
                 let mut described = stack::script_error(error.name, error.message, &error.stack);
                 // Only a limit that the host itself refused for counts as one.
-                described.limit = error.limit.and_then(|name| call.hits.iter().find(|hit| hit.name == name).cloned()).map(Into::into);
+                described.limit =
+                    error.limit.and_then(|name| call.hits.iter().find(|hit| hit.name == name).cloned()).map(Into::into);
                 described
             }
             Cause::Timeout => {
@@ -160,7 +173,9 @@ impl Sandbox {
                 if used <= limits.memory {
                     // One value was to take more than is left, and was refused unmade.
                     let (limit, setting) = (Limit::Memory.show(limits.memory), Limit::Memory.setting());
-                    described.message = format!("the limit on memory is {limit}, and a value needs more than is left of it; the setting {setting} changes it");
+                    described.message = format!(
+                        "the limit on memory is {limit}, and a value needs more than is left of it; the setting {setting} changes it"
+                    );
                 }
                 let place = stack::script_error(String::new(), String::new(), &error.stack);
                 (described.stack, described.line, described.column) = (place.stack, place.line, place.column);
@@ -252,13 +267,18 @@ pub fn no_entry(description: &Description, wanted: Option<&str>) -> ScriptError 
     let entries = description.entries.join(", ");
     let message = match wanted {
         Some(wanted) => {
-            let near = description.entries.iter().filter(|entry| strsim::jaro_winkler(entry, wanted) > 0.8).max_by(|a, b| {
-                strsim::jaro_winkler(a, wanted).total_cmp(&strsim::jaro_winkler(b, wanted))
-            });
+            let near = description
+                .entries
+                .iter()
+                .filter(|entry| strsim::jaro_winkler(entry, wanted) > 0.8)
+                .max_by(|a, b| strsim::jaro_winkler(a, wanted).total_cmp(&strsim::jaro_winkler(b, wanted)));
             let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
             format!("{} has no entry {wanted}; it has {entries}{hint}", description.file)
         }
-        None => format!("{} has several functions and none is called main: say which one to run of {entries}", description.file),
+        None => format!(
+            "{} has several functions and none is called main: say which one to run of {entries}",
+            description.file
+        ),
     };
     ScriptError { name: "NoSuchEntry".into(), message, ..ScriptError::default() }
 }

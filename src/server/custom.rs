@@ -24,11 +24,7 @@ use crate::tenant::{Execution, Identity, Script};
 const PREFIX: &str = "/api/custom/";
 const X_TENANT: &str = "x-tenant";
 
-pub async fn serve(
-    State(app): State<Arc<App>>,
-    Extension(id): Extension<ExecutionId>,
-    request: Request,
-) -> Response {
+pub async fn serve(State(app): State<Arc<App>>, Extension(id): Extension<ExecutionId>, request: Request) -> Response {
     let mut served = Served::default();
     let answer = answer(&app, id, request, &mut served).await;
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
@@ -87,7 +83,13 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
             Err(Problem::unavailable("no_sandbox", "No sandbox was free in time.").retry())
         }
         Invocation::Broken(reason) => {
-            tracing::error!(execution_id = id.0, script = script.name, tenant_id = identity.tenant.id, reason, "the script cannot run");
+            tracing::error!(
+                execution_id = id.0,
+                script = script.name,
+                tenant_id = identity.tenant.id,
+                reason,
+                "the script cannot run"
+            );
             Err(Problem::internal())
         }
     }

@@ -126,8 +126,10 @@ pub fn compose(
 pub async fn read(headers: &HeaderMap, body: Body, settings: &ServerSettings) -> Result<Bytes, Problem> {
     let too_large = || {
         let most = Limit::Memory.show(settings.max_body);
-        Problem::too_large(format!("The body is larger than {most}; the host's setting server.max_body changes the limit."))
-            .closing()
+        Problem::too_large(format!(
+            "The body is larger than {most}; the host's setting server.max_body changes the limit."
+        ))
+        .closing()
     };
     // Before a byte is read, where the client says so itself.
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -140,11 +142,13 @@ pub async fn read(headers: &HeaderMap, body: Body, settings: &ServerSettings) ->
         Ok(Err(reason)) if reason.is::<http_body_util::LengthLimitError>() => Err(too_large()),
         Ok(Err(reason)) => {
             tracing::debug!(%reason, "a body broke off");
-            Err(Problem::bad_request("body_incomplete", "The body is malformed, or shorter than its headers say.").closing())
+            Err(Problem::bad_request("body_incomplete", "The body is malformed, or shorter than its headers say.")
+                .closing())
         }
         Err(_) => {
             let most = Limit::Timeout.show(settings.body_timeout.as_millis().try_into().unwrap_or(u64::MAX));
-            let detail = format!("The body took longer than {most}; the host's setting server.body_timeout changes the limit.");
+            let detail =
+                format!("The body took longer than {most}; the host's setting server.body_timeout changes the limit.");
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail).closing())
         }
     }

@@ -139,7 +139,11 @@ fn forbidden(name: &HeaderName) -> Option<&'static str> {
             Some(CONNECTION)
         }
         name if name.starts_with("proxy-") => Some(CONNECTION),
-        "set-cookie" | "set-cookie2" | "clear-site-data" | "service-worker-allowed" | "strict-transport-security"
+        "set-cookie"
+        | "set-cookie2"
+        | "clear-site-data"
+        | "service-worker-allowed"
+        | "strict-transport-security"
         | "alt-svc" => Some(ORIGIN),
         "x-execution-id" | "date" => Some(HOST),
         _ => None,

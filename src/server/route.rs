@@ -102,15 +102,12 @@ impl Pattern {
 
 impl Segment {
     fn parse(part: &str) -> Result<Segment, String> {
-        let name = part
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'))
-            .or_else(|| part.strip_prefix(':'));
+        let name = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).or_else(|| part.strip_prefix(':'));
         match name {
             Some(name) if is_identifier(name) => Ok(Segment::Parameter(name.to_owned())),
-            Some(name) => Err(format!(
-                "`{name}` is not a parameter's name; use letters, digits and `_`, as in `/orders/{{id}}`"
-            )),
+            Some(name) => {
+                Err(format!("`{name}` is not a parameter's name; use letters, digits and `_`, as in `/orders/{{id}}`"))
+            }
             None if part.is_empty() => Err("a segment is empty; leave out the extra slash".to_owned()),
             None if part == "." || part == ".." => Err(format!("`{part}` cannot be a segment: clients resolve it")),
             None => match part.chars().find(|&c| !is_plain(c)) {
@@ -155,9 +152,7 @@ impl fmt::Debug for Pattern {
 /// The path below `/api/custom/`, as segments with their escapes decoded.
 /// None where the escapes are not UTF-8.
 pub fn segments(path: &str) -> Option<Vec<String>> {
-    path.split('/')
-        .map(|part| percent_decode_str(part).decode_utf8().ok().map(|text| text.into_owned()))
-        .collect()
+    path.split('/').map(|part| percent_decode_str(part).decode_utf8().ok().map(|text| text.into_owned())).collect()
 }
 
 /// The HTTP scripts of one tenant, as a tree of segments: the time to find one

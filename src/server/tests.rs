@@ -414,10 +414,7 @@ async fn what_a_script_sees() {
     let req = host.fake.req();
     assert_eq!(req["method"], "GET");
     assert_eq!(req["path"], "/api/custom/orders/a%2Fb%20c/items/%C3%A9");
-    assert_eq!(
-        req["query"],
-        json!({"start": "2024-01-01", "tag": ["a", "b c", "&"], "empty": "", "__proto__": "x"})
-    );
+    assert_eq!(req["query"], json!({"start": "2024-01-01", "tag": ["a", "b c", "&"], "empty": "", "__proto__": "x"}));
     assert_eq!(req["params"], json!({"id": "a/b c", "item": "é"}));
     assert_eq!(req["headers"], json!({"host": "x", "content-length": "0", "x-custom": "One, two"}));
     assert_eq!(req["body"], Value::Null);
@@ -495,8 +492,7 @@ async fn bodies_that_are_refused() {
 #[tokio::test]
 async fn a_body_100_000_deep() {
     let host = Host::start(|settings| settings.server.max_body = 1 << 20).await;
-    let answer =
-        host.ask("POST", "/api/custom/echo", "Content-Type: application/json\r\n", "[".repeat(100_000)).await;
+    let answer = host.ask("POST", "/api/custom/echo", "Content-Type: application/json\r\n", "[".repeat(100_000)).await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "body_too_deep"));
 }
 
@@ -536,7 +532,8 @@ async fn malformed_and_slow_requests() {
 
     // More than announced is the next request, and a malformed one; nothing of
     // it reaches the script.
-    let answer = host.raw(format!("POST /api/custom/echo HTTP/1.1\r\n{ANN}Content-Length: 3\r\n\r\nabcdef\r\n\r\n")).await;
+    let answer =
+        host.raw(format!("POST /api/custom/echo HTTP/1.1\r\n{ANN}Content-Length: 3\r\n\r\nabcdef\r\n\r\n")).await;
     assert_eq!(answer.status, 201);
     assert_eq!(host.fake.req()["body"], "abc");
 
@@ -666,7 +663,9 @@ async fn what_a_script_returns() {
         assert!(answer.header("content-security-policy").starts_with("sandbox "), "{answer:?}");
     }
     let many: Vec<String> = (0..65).map(|n| format!("\"x-{n}\":\"y\"")).collect();
-    for headers in [many.join(","), format!("\"x\":\"{}\"", "y".repeat(20_000)), format!("\"x\":[{}\"\"]", "\"\",".repeat(70))] {
+    for headers in
+        [many.join(","), format!("\"x\":\"{}\"", "y".repeat(20_000)), format!("\"x\":[{}\"\"]", "\"\",".repeat(70))]
+    {
         let returned = format!("{{\"body\":1,\"headers\":{{{headers}}}}}");
         let answer = host.ask("POST", "/api/custom/returns", "Content-Type: application/json\r\n", returned).await;
         assert_eq!(answer.code(), "bad_response");

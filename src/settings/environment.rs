@@ -7,10 +7,7 @@ use super::{Settings, SettingsError};
 use crate::runtime::limits::{Limit, Limits};
 
 /// Applies the variables that belong to no script.
-pub(super) fn apply(
-    settings: &mut Settings,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Result<(), SettingsError> {
+pub(super) fn apply(settings: &mut Settings, variable: &impl Fn(&str) -> Option<String>) -> Result<(), SettingsError> {
     limits(&mut settings.limits, variable)?;
     if let Some(text) = set("SCRIPTS_ENABLED", variable) {
         settings.scripts_enabled = match text.to_ascii_lowercase().as_str() {
@@ -29,10 +26,7 @@ pub(super) fn apply(
 }
 
 /// Applies the variables that are limits. A script's own limits go over them.
-pub(super) fn limits(
-    limits: &mut Limits,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Result<(), SettingsError> {
+pub(super) fn limits(limits: &mut Limits, variable: &impl Fn(&str) -> Option<String>) -> Result<(), SettingsError> {
     if let Some(seconds) = number("SCRIPT_TIMEOUT_SECONDS", "seconds", super::file::DAY / 1000, variable)? {
         limits.set(Limit::Timeout, seconds * 1000);
     }

@@ -75,9 +75,9 @@ impl SettingsError {
         let column = text[..start].rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         let file = path.display().to_string();
         let shown = mask(text, unread);
-        let mut group = Level::ERROR
-            .primary_title(message.as_str())
-            .element(Snippet::source(shown.as_str()).path(file.as_str()).annotation(AnnotationKind::Primary.span(start..end)));
+        let mut group = Level::ERROR.primary_title(message.as_str()).element(
+            Snippet::source(shown.as_str()).path(file.as_str()).annotation(AnnotationKind::Primary.span(start..end)),
+        );
         if let Some(help) = &help {
             group = group.element(Level::HELP.message(help.as_str()));
         }

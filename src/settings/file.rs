@@ -17,8 +17,8 @@ use url::Url;
 
 use super::error::Fault;
 use super::{
-    HttpSettings, ScriptKind, ScriptSettings, ServiceSettings, Settings, SettingsError, SmtpSettings,
-    TenantSettings, TokenDigest, UserSettings, environment,
+    HttpSettings, ScriptKind, ScriptSettings, ServiceSettings, Settings, SettingsError, SmtpSettings, TenantSettings,
+    TokenDigest, UserSettings, environment,
 };
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::{Pattern, Route};
@@ -171,8 +171,8 @@ impl Checked {
         for file in &self.files {
             if !file.as_ref().is_file() {
                 let message = format!("the file `{}` does not exist", file.as_ref().display());
-                let fault = Fault::new(file.span(), message)
-                    .help("relative paths count from the folder of the settings file");
+                let fault =
+                    Fault::new(file.span(), message).help("relative paths count from the folder of the settings file");
                 return Err(SettingsError::at(&self.text, &self.path, fault));
             }
         }
@@ -328,8 +328,11 @@ impl Reader<'_> {
                 let message = format!("the users `{other}` and `{id}` have the same token");
                 return Err(Fault::new(table.id.span(), message).help("give each user a token of their own"));
             }
-            let permissions =
-                table.permissions.iter().map(|permission| words(permission, "a permission")).collect::<Result<_, _>>()?;
+            let permissions = table
+                .permissions
+                .iter()
+                .map(|permission| words(permission, "a permission"))
+                .collect::<Result<_, _>>()?;
             settings.users.push(UserSettings {
                 tenant,
                 user: User { id, email: table.email.clone(), name: table.name.clone(), permissions },
@@ -373,9 +376,7 @@ impl Reader<'_> {
                 return Err(Fault::new(tenants.span(), "no tenant has this script")
                     .help("name one, or leave `tenants` out for all of them"));
             }
-            Some(tenants) => {
-                Some(tenants.as_ref().iter().map(|id| tenant_of(settings, id)).collect::<Result<_, _>>()?)
-            }
+            Some(tenants) => Some(tenants.as_ref().iter().map(|id| tenant_of(settings, id)).collect::<Result<_, _>>()?),
         };
         let public = table.public.as_ref().is_some_and(|public| *public.as_ref());
         if let (true, Some(permission)) = (public, &table.permission) {
@@ -466,10 +467,7 @@ fn collision(one: &ScriptSettings, other: &ScriptSettings, settings: &Settings) 
         None if one.tenants.is_none() && other.tenants.is_none() => String::new(),
         None => return None,
     };
-    Some(format!(
-        "`{}` and `{}` both serve {method} {}{whose}",
-        one.name, other.name, right.pattern
-    ))
+    Some(format!("`{}` and `{}` both serve {method} {}{whose}", one.name, other.name, right.pattern))
 }
 
 fn tenant_of(settings: &Settings, id: &Spanned<String>) -> Result<String, Fault> {
@@ -551,11 +549,7 @@ fn duration(setting: &Option<Spanned<Scalar>>, value: &mut Duration) -> Result<(
     Ok(())
 }
 
-fn size(
-    setting: &Option<Spanned<Scalar>>,
-    range: std::ops::RangeInclusive<u64>,
-    value: &mut u64,
-) -> Result<(), Fault> {
+fn size(setting: &Option<Spanned<Scalar>>, range: std::ops::RangeInclusive<u64>, value: &mut u64) -> Result<(), Fault> {
     if let Some(setting) = setting {
         let bytes = Limit::Memory.parse(&setting.as_ref().0).map_err(|reason| Fault::new(setting.span(), reason))?;
         if !range.contains(&bytes) {
@@ -567,10 +561,7 @@ fn size(
     Ok(())
 }
 
-fn count(
-    setting: &Option<Spanned<Scalar>>,
-    range: std::ops::RangeInclusive<u64>,
-) -> Result<Option<u64>, Fault> {
+fn count(setting: &Option<Spanned<Scalar>>, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Fault> {
     let Some(setting) = setting else { return Ok(None) };
     match setting.as_ref().0.replace('_', "").parse::<u64>() {
         Ok(count) if range.contains(&count) => Ok(Some(count)),
@@ -596,7 +587,8 @@ fn network(text: &Spanned<String>) -> Result<IpNet, Fault> {
 }
 
 fn smtp(table: &SmtpTable) -> Result<SmtpSettings, Fault> {
-    let url = Url::parse(table.url.as_ref()).ok().filter(|url| matches!(url.scheme(), "smtp" | "smtps") && url.has_host());
+    let url =
+        Url::parse(table.url.as_ref()).ok().filter(|url| matches!(url.scheme(), "smtp" | "smtps") && url.has_host());
     if url.is_none() {
         return Err(Fault::new(table.url.span(), "this is not the URL of a mail server")
             .help("write it as `smtps://user:password@mail.example.com`"));
@@ -617,7 +609,10 @@ fn words(text: &Spanned<String>, what: &str) -> Result<String, Fault> {
         return Err(Fault::new(text.span(), format!("{what} cannot be empty")));
     }
     if value.chars().any(char::is_control) || value.len() > 512 {
-        return Err(Fault::new(text.span(), format!("{what} is at most 512 bytes, without line breaks or control characters")));
+        return Err(Fault::new(
+            text.span(),
+            format!("{what} is at most 512 bytes, without line breaks or control characters"),
+        ));
     }
     Ok(value.clone())
 }

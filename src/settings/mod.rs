@@ -268,10 +268,7 @@ impl Settings {
     /// Reads the file, if one is named, and the environment over it. Relative
     /// paths in the file count from its folder; without a file, from the
     /// working directory.
-    pub fn load(
-        path: Option<&Path>,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Settings, SettingsError> {
+    pub fn load(path: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
         match path {
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|reason| SettingsError::unreadable(path, &reason))?;

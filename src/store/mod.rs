@@ -19,8 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use tokio::task::JoinHandle;
 
@@ -64,9 +63,7 @@ impl Store {
             let writer = pool(1).connect_with(options.clone()).await?;
             MIGRATIONS.run(&writer).await?;
             // Rows wait in a buffer before they are asked for; values are large.
-            let readers = pool(READERS)
-                .connect_with(options.pragma("query_only", "ON").row_buffer_size(4))
-                .await?;
+            let readers = pool(READERS).connect_with(options.pragma("query_only", "ON").row_buffer_size(4)).await?;
             anyhow::Ok(Store { writer: Writer::new(writer), readers, clock: Clock::system() })
         };
         open.await.with_context(|| format!("could not open the database {}", path.display()))
@@ -93,9 +90,7 @@ impl Store {
     /// Runs queries that only read. Dropping the answer's future stops them.
     pub fn read<T, E>(
         &self,
-        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>>
-        + Send
-        + 'static,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     ) -> Running<Result<T, E>>
     where
         T: Send + 'static,
@@ -114,9 +109,7 @@ impl Store {
     /// not begun; one that has may be done all the same.
     pub async fn write<T, E>(
         &self,
-        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>>
-        + Send
-        + 'static,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,

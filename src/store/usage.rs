@@ -51,11 +51,7 @@ pub async fn add(
 }
 
 /// What a tenant takes up now.
-pub async fn of(
-    connection: &mut SqliteConnection,
-    tenant: &str,
-    room: Room,
-) -> sqlx::Result<Usage> {
+pub async fn of(connection: &mut SqliteConnection, tenant: &str, room: Room) -> sqlx::Result<Usage> {
     let row = sqlx::query_as("SELECT items, bytes FROM usage WHERE tenant = $1 AND room = $2")
         .bind(tenant)
         .bind(room.name())

@@ -38,9 +38,7 @@ impl Writer {
 
     pub async fn write<T, E>(
         &self,
-        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>>
-        + Send
-        + 'static,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -77,23 +75,14 @@ async fn work(pool: SqlitePool, mut jobs: mpsc::UnboundedReceiver<Job>) {
         }
         for Done { tell, .. } in done {
             // An error can't be cloned, and each of them is owed one.
-            tell(
-                durable
-                    .as_ref()
-                    .map_err(|reason| sqlx::Error::Protocol(reason.to_string()))
-                    .copied(),
-            );
+            tell(durable.as_ref().map_err(|reason| sqlx::Error::Protocol(reason.to_string())).copied());
         }
     }
 }
 
 /// Runs a batch. Err where none of it is certain to be durable; jobs that were
 /// not run then find nobody to tell, which their callers take for an error.
-async fn commit(
-    pool: &SqlitePool,
-    batch: impl Iterator<Item = Job>,
-    done: &mut Vec<Done>,
-) -> Result<(), sqlx::Error> {
+async fn commit(pool: &SqlitePool, batch: impl Iterator<Item = Job>, done: &mut Vec<Done>) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
     let committed = run(&mut connection, batch, done).await;
     if committed.is_err() {
@@ -219,9 +208,7 @@ mod tests {
         // The smallest that SQLite takes is what the file has.
         let shrunk: sqlx::Result<()> = store
             .write(|connection| {
-                Box::pin(async move {
-                    sqlx::query("PRAGMA max_page_count = 1").execute(connection).await.map(|_| ())
-                })
+                Box::pin(async move { sqlx::query("PRAGMA max_page_count = 1").execute(connection).await.map(|_| ()) })
             })
             .await;
         shrunk.unwrap();

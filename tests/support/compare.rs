@@ -170,11 +170,16 @@ fn kept(run: &Value) -> Value {
         error.retain(|_, value| !value.is_null());
         kept.insert("error".into(), Value::Object(error));
     }
-    let lines: Vec<Value> = run["logs"].as_array().into_iter().flatten().map(|line| {
-        let mut line = line.as_object().cloned().unwrap_or_default();
-        line.retain(|name, _| !HOSTS.contains(&name.as_str()));
-        Value::Object(line)
-    }).collect();
+    let lines: Vec<Value> = run["logs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|line| {
+            let mut line = line.as_object().cloned().unwrap_or_default();
+            line.retain(|name, _| !HOSTS.contains(&name.as_str()));
+            Value::Object(line)
+        })
+        .collect();
     if !lines.is_empty() {
         kept.insert("logs".into(), Value::Array(lines));
     }

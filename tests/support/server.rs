@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::any;
-use axum::Router;
 use serde_json::{Map, Value, json};
 use tokio::sync::Barrier;
 
@@ -36,9 +36,7 @@ impl Server {
     /// Each case has paths of its own, so that it can be said what it asked for.
     pub async fn start() -> anyhow::Result<Server> {
         let book = Book::default();
-        let routes = Router::new()
-            .route("/{case}/{*path}", any(answer))
-            .with_state(book.clone());
+        let routes = Router::new().route("/{case}/{*path}", any(answer)).with_state(book.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let origin = format!("http://{}", listener.local_addr()?);
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -86,7 +84,8 @@ async fn answer(
             let headers: Map<String, Value> = headers
                 .keys()
                 .map(|name| {
-                    let lines: Vec<_> = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+                    let lines: Vec<_> =
+                        headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
                     (name.to_string(), lines.join(", ").into())
                 })
                 .collect();
@@ -122,7 +121,8 @@ async fn answer(
         "never" => std::future::pending().await,
         "endless" => {
             let chunk = Bytes::from(vec![b'x'; 16 << 10]);
-            Body::from_stream(futures_util::stream::repeat_with(move || Ok::<_, Infallible>(chunk.clone()))).into_response()
+            Body::from_stream(futures_util::stream::repeat_with(move || Ok::<_, Infallible>(chunk.clone())))
+                .into_response()
         }
         _ => StatusCode::NOT_FOUND.into_response(),
     }

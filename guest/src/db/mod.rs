@@ -205,7 +205,13 @@ fn assignments<'js>(ctx: &Ctx<'js>, from: &Array<'js>) -> Result<Vec<Assignment>
 }
 
 /// `options` is `{filters, columns, order: [[column, descending]], limit, offset}`.
-fn find<'js>(ctx: Ctx<'js>, transaction: Option<u32>, table: String, options: Object<'js>, first: bool) -> Result<Promise<'js>> {
+fn find<'js>(
+    ctx: Ctx<'js>,
+    transaction: Option<u32>,
+    table: String,
+    options: Object<'js>,
+    first: bool,
+) -> Result<Promise<'js>> {
     errors::require_call(&ctx, "db")?;
     let count = |name: &str| -> Result<Option<u64>> {
         Ok(options.get::<_, Option<f64>>(name)?.map(|number| number.max(0.0) as u64))
@@ -238,7 +244,13 @@ fn insert<'js>(ctx: Ctx<'js>, transaction: Option<u32>, table: String, row: Arra
     tasks::promise(&ctx, ticket, take_row)
 }
 
-fn update<'js>(ctx: Ctx<'js>, transaction: Option<u32>, table: String, from: Array<'js>, row: Array<'js>) -> Result<Promise<'js>> {
+fn update<'js>(
+    ctx: Ctx<'js>,
+    transaction: Option<u32>,
+    table: String,
+    from: Array<'js>,
+    row: Array<'js>,
+) -> Result<Promise<'js>> {
     errors::require_call(&ctx, "db.update")?;
     let ticket = db::start_update(transaction, &table, &filters(&ctx, &from)?, &assignments(&ctx, &row)?);
     tasks::promise(&ctx, ticket, take_affected)

@@ -2,7 +2,10 @@
 
 use javy::quickjs::{Array, Ctx, Function, Object, Promise, Result, TypedArray, Value};
 
-use crate::airlock::script::{http::{self, Header, Request}, types::Failure};
+use crate::airlock::script::{
+    http::{self, Header, Request},
+    types::Failure,
+};
 use crate::{errors, tasks, utils};
 
 fn take<'js>(ctx: &Ctx<'js>, ticket: u32) -> Result<std::result::Result<Value<'js>, Failure>> {

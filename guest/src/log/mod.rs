@@ -20,7 +20,8 @@ fn write(level: u32, message: String, fields: Option<String>) {
 
 /// Logs a rejection that nothing handled.
 pub fn unhandled(message: &str, stack: &str) {
-    let own = |frame: &&str| !frame.contains("(airlock:") && !frame.contains("at airlock:") && !frame.ends_with("(native)");
+    let own =
+        |frame: &&str| !frame.contains("(airlock:") && !frame.contains("at airlock:") && !frame.ends_with("(native)");
     let stack = stack.lines().filter(own).collect::<Vec<_>>().join("\n");
     let fields = serde_json::json!({ "stack": stack }).to_string();
     log::write(Level::Error, &format!("Unhandled rejection: {message}"), Some(&fields));

@@ -2,7 +2,10 @@
 
 use javy::quickjs::{Array, Ctx, Function, Null, Object, Promise, Result, Value};
 
-use crate::airlock::script::{storage::{self, Answer}, types::Failure};
+use crate::airlock::script::{
+    storage::{self, Answer},
+    types::Failure,
+};
 use crate::{errors, tasks};
 
 fn take<'js>(ctx: &Ctx<'js>, ticket: u32) -> Result<std::result::Result<Value<'js>, Failure>> {

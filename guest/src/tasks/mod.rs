@@ -33,11 +33,7 @@ struct Timer {
 /// A promise for an operation that the host has begun.
 pub fn promise<'js>(ctx: &Ctx<'js>, ticket: u32, take: Take) -> Result<Promise<'js>> {
     let (promise, resolve, reject) = ctx.promise()?;
-    let pending = Pending {
-        resolve: Persistent::save(ctx, resolve),
-        reject: Persistent::save(ctx, reject),
-        take,
-    };
+    let pending = Pending { resolve: Persistent::save(ctx, resolve), reject: Persistent::save(ctx, reject), take };
     PENDING.with_borrow_mut(|map| map.insert(ticket, pending));
     Ok(promise)
 }

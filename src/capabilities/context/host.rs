@@ -1,8 +1,6 @@
 //! The context as scripts reach it.
 
-use crate::runtime::bindings::airlock::script::context::{
-    Context, Execution, Host, Script, Tenant, User,
-};
+use crate::runtime::bindings::airlock::script::context::{Context, Execution, Host, Script, Tenant, User};
 use crate::runtime::call::Call;
 use crate::tenant::{self, Identity};
 
@@ -16,8 +14,11 @@ impl From<&Identity> for Context {
     fn from(identity: &Identity) -> Context {
         let tenant::Tenant { id, name } = &identity.tenant;
         let tenant = Tenant { id: id.clone(), name: name.clone() };
-        let user = identity.user.clone().map(|tenant::User { id, email, name, permissions }| {
-            User { id, email, name, permissions }
+        let user = identity.user.clone().map(|tenant::User { id, email, name, permissions }| User {
+            id,
+            email,
+            name,
+            permissions,
         });
         // The script's file is the host's business.
         let tenant::Script { id, name, kind, file: _ } = &identity.script;

@@ -132,9 +132,9 @@ fn check(limits: &Limits, name: &str, data: &str) -> Result<(), Failure> {
         )));
     }
     limits.check(Limit::EventBytes, data.len() as u64)?;
-    serde_json::from_str::<IgnoredAny>(data).map(|_| ()).map_err(|reason| {
-        Failure::argument(format!("events.publish: the data is not JSON: {reason}"))
-    })
+    serde_json::from_str::<IgnoredAny>(data)
+        .map(|_| ())
+        .map_err(|reason| Failure::argument(format!("events.publish: the data is not JSON: {reason}")))
 }
 
 #[cfg(test)]
@@ -155,12 +155,7 @@ mod tests {
         let mut ids = Vec::new();
         for n in 0..3 {
             let data = format!("{{\"n\":{n}}}");
-            ids.push(
-                events
-                    .publish(identity("a"), &limits, "client.notified".into(), data)
-                    .await
-                    .unwrap(),
-            );
+            ids.push(events.publish(identity("a"), &limits, "client.notified".into(), data).await.unwrap());
         }
         assert!(ids.iter().all(|id| Uuid::parse_str(id).is_ok()));
 
@@ -188,20 +183,15 @@ mod tests {
         let limits = Limits { event_bytes: 20, ..Limits::default() };
         let longest = "x".repeat(200);
         for name in ["order.created", "a", "A-1_b:c", &longest] {
-            assert!(
-                events.publish(identity("a"), &limits, name.into(), "{}".into()).await.is_ok(),
-                "{name}"
-            );
+            assert!(events.publish(identity("a"), &limits, name.into(), "{}".into()).await.is_ok(), "{name}");
         }
         let too_long = "x".repeat(201);
         for name in ["", "order created", "a\n", "é", "a/b", "*", &too_long] {
-            let failure =
-                events.publish(identity("a"), &limits, name.into(), "{}".into()).await.unwrap_err();
+            let failure = events.publish(identity("a"), &limits, name.into(), "{}".into()).await.unwrap_err();
             assert!(failure.message.contains("order.created"), "{}", failure.message);
         }
         for data in ["", "{", "undefined"] {
-            let failure =
-                events.publish(identity("a"), &limits, "a".into(), data.into()).await.unwrap_err();
+            let failure = events.publish(identity("a"), &limits, "a".into(), data.into()).await.unwrap_err();
             assert!(failure.message.contains("not JSON"), "{}", failure.message);
         }
         let large = format!("\"{}\"", "x".repeat(20));

@@ -30,8 +30,7 @@ impl Rules {
         let ip = ip.to_canonical();
         // A connection to 0.0.0.0 reaches the loopback interface, so an
         // exception as wide as 0.0.0.0/0 must not cover it.
-        !ip.is_unspecified()
-            && (!is_blocked(ip) || self.exceptions.iter().any(|network| network.contains(&ip)))
+        !ip.is_unspecified() && (!is_blocked(ip) || self.exceptions.iter().any(|network| network.contains(&ip)))
     }
 
     /// Whether `ip:port` may be connected to.

@@ -16,8 +16,8 @@ use url::{Host, Url};
 use super::address::Rules;
 use super::pattern::is_name;
 use super::{
-    ADDRESSES, CONNECT_TIMEOUT, Grant, IDLE_CONNECTIONS, IDLE_TIMEOUT, Lookup, MAX_HEADER_BYTES,
-    MAX_HEADERS, MAX_URL_BYTES, Process, blocked, http_error,
+    ADDRESSES, CONNECT_TIMEOUT, Grant, IDLE_CONNECTIONS, IDLE_TIMEOUT, Lookup, MAX_HEADER_BYTES, MAX_HEADERS,
+    MAX_URL_BYTES, Process, blocked, http_error,
 };
 use crate::runtime::bindings::airlock::script::http::{Header, Request, Response};
 use crate::runtime::failure::Failure;
@@ -89,13 +89,8 @@ impl Resolve for Resolver {
                 Some(port) => rules.permits_at(*ip, port),
                 None => rules.permits(*ip),
             };
-            let permitted: Vec<SocketAddr> = found
-                .iter()
-                .copied()
-                .filter(permitted)
-                .take(ADDRESSES)
-                .map(|ip| SocketAddr::new(ip, 0))
-                .collect();
+            let permitted: Vec<SocketAddr> =
+                found.iter().copied().filter(permitted).take(ADDRESSES).map(|ip| SocketAddr::new(ip, 0)).collect();
             if permitted.is_empty() {
                 tracing::info!(name = name.as_str(), addresses = ?found, "a script asked for a blocked address");
                 return Err(Blocked.into());
@@ -141,18 +136,12 @@ pub(super) fn build(
 impl Process {
     /// Checks everything about a request that can be checked without the
     /// network.
-    pub(super) fn prepare(
-        &self,
-        request: Request,
-        grant: &Grant,
-        limits: &Limits,
-    ) -> Result<Prepared, Failure> {
+    pub(super) fn prepare(&self, request: Request, grant: &Grant, limits: &Limits) -> Result<Prepared, Failure> {
         if request.url.len() > MAX_URL_BYTES {
             return Err(Failure::argument(format!("the URL is longer than {MAX_URL_BYTES} bytes")));
         }
-        let url = Url::parse(&request.url).map_err(|reason| {
-            Failure::argument(format!("`{}` is not a URL: {reason}", excerpt(&request.url)))
-        })?;
+        let url = Url::parse(&request.url)
+            .map_err(|reason| Failure::argument(format!("`{}` is not a URL: {reason}", excerpt(&request.url))))?;
         let url = self.admit(url, grant).map_err(|refusal| match refusal {
             Refusal::Malformed(reason) => Failure::argument(reason),
             Refusal::Denied(failure) => failure,
@@ -181,13 +170,7 @@ impl Process {
     }
 
     /// Makes a request and follows its redirects, at most `budget` of them.
-    pub(super) async fn exchange(
-        &self,
-        prepared: Prepared,
-        grant: &Grant,
-        limits: &Limits,
-        budget: u64,
-    ) -> Exchanged {
+    pub(super) async fn exchange(&self, prepared: Prepared, grant: &Grant, limits: &Limits, budget: u64) -> Exchanged {
         let (timeout, wished) = (prepared.timeout, prepared.wished);
         let host = name_of(&prepared.url);
         let mut redirects = 0;
@@ -226,18 +209,14 @@ impl Process {
                 let limit = limits.http_calls;
                 return Err(Failure::limit(Limit::HttpCalls, limit, limit.saturating_add(1)));
             }
-            let next =
-                self.redirected(&prepared.url, &location, grant).map_err(
-                    |refusal| match refusal {
-                        Refusal::Malformed(reason) => http_error(format!(
-                            "the redirect of {host} cannot be followed: {reason}"
-                        )),
-                        Refusal::Denied(failure) => Failure {
-                            message: format!("{host} redirects: {}", failure.message),
-                            ..failure
-                        },
-                    },
-                )?;
+            let next = self.redirected(&prepared.url, &location, grant).map_err(|refusal| match refusal {
+                Refusal::Malformed(reason) => {
+                    http_error(format!("the redirect of {host} cannot be followed: {reason}"))
+                }
+                Refusal::Denied(failure) => {
+                    Failure { message: format!("{host} redirects: {}", failure.message), ..failure }
+                }
+            })?;
             rewrite(&mut prepared, response.status(), next);
             *redirects += 1;
         }
@@ -245,28 +224,20 @@ impl Process {
 
     async fn send(&self, prepared: &Prepared) -> reqwest::Result<reqwest::Response> {
         let port = prepared.url.port_or_known_default().unwrap_or_default();
-        let mut request = self
-            .client(port)
-            .request(prepared.method.clone(), prepared.url.clone())
-            .headers(prepared.headers.clone());
+        let mut request =
+            self.client(port).request(prepared.method.clone(), prepared.url.clone()).headers(prepared.headers.clone());
         if let Some(body) = &prepared.body {
             request = request.body(body.clone());
         }
         request.send().await
     }
 
-    pub(super) fn redirected(
-        &self,
-        from: &Url,
-        location: &str,
-        grant: &Grant,
-    ) -> Result<Url, Refusal> {
+    pub(super) fn redirected(&self, from: &Url, location: &str, grant: &Grant) -> Result<Url, Refusal> {
         if location.len() > MAX_URL_BYTES {
             return Err(Refusal::Malformed("its URL is too long".to_owned()));
         }
-        let url = from
-            .join(location)
-            .map_err(|reason| Refusal::Malformed(format!("`{}`: {reason}", excerpt(location))))?;
+        let url =
+            from.join(location).map_err(|reason| Refusal::Malformed(format!("`{}`: {reason}", excerpt(location))))?;
         self.admit(url, grant)
     }
 
@@ -335,9 +306,7 @@ fn headers(given: Vec<Header>) -> Result<HeaderMap, Failure> {
     }
     let size: usize = given.iter().map(|header| header.name.len() + header.value.len()).sum();
     if size > MAX_HEADER_BYTES {
-        return Err(Failure::argument(format!(
-            "the headers of a request can hold at most {MAX_HEADER_BYTES} bytes"
-        )));
+        return Err(Failure::argument(format!("the headers of a request can hold at most {MAX_HEADER_BYTES} bytes")));
     }
     let mut headers = HeaderMap::new();
     for Header { name, value } in given {
@@ -356,9 +325,7 @@ fn headers(given: Vec<Header>) -> Result<HeaderMap, Failure> {
             )));
         }
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
-            Failure::argument(format!(
-                "the value of the header `{shown}` has a control character in it"
-            ))
+            Failure::argument(format!("the value of the header `{shown}` has a control character in it"))
         })?;
         headers.append(known, value);
     }
@@ -403,12 +370,8 @@ fn rewrite(prepared: &mut Prepared, status: StatusCode, next: Url) {
     if becomes_get {
         prepared.method = Method::GET;
         prepared.body = None;
-        for name in [
-            header::CONTENT_ENCODING,
-            header::CONTENT_LANGUAGE,
-            header::CONTENT_LOCATION,
-            header::CONTENT_TYPE,
-        ] {
+        for name in [header::CONTENT_ENCODING, header::CONTENT_LANGUAGE, header::CONTENT_LOCATION, header::CONTENT_TYPE]
+        {
             prepared.headers.remove(name);
         }
     }
@@ -420,14 +383,9 @@ fn rewrite(prepared: &mut Prepared, status: StatusCode, next: Url) {
     prepared.url = next;
 }
 
-async fn receive(
-    mut response: reqwest::Response,
-    prepared: Prepared,
-    limits: &Limits,
-) -> Result<Response, Failure> {
+async fn receive(mut response: reqwest::Response, prepared: Prepared, limits: &Limits) -> Result<Response, Failure> {
     let host = name_of(&prepared.url);
-    let size: usize =
-        response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if response.headers().len() > MAX_HEADERS || size > MAX_HEADER_BYTES {
         return Err(http_error(format!(
             "{host} answered with more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them"
@@ -469,8 +427,7 @@ fn failure(error: &reqwest::Error, host: &str) -> Failure {
         return http_error(tls(error, host));
     }
     if error.is_connect() {
-        let refused = find::<io::Error>(error)
-            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        let refused = find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
         return http_error(if error.is_timeout() {
             format!("{host} could not be connected to within {CONNECT_TIMEOUT:?}")
         } else if refused {
@@ -494,15 +451,13 @@ fn tls(error: &rustls::Error, host: &str) -> String {
     use rustls::{CertificateError as Certificate, Error};
     let reason = match error {
         Error::InvalidCertificate(Certificate::UnknownIssuer) => "its issuer is not trusted",
-        Error::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {
-            "it has expired"
+        Error::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => "it has expired",
+        Error::InvalidCertificate(Certificate::NotValidYet | Certificate::NotValidYetContext { .. }) => {
+            "it is not valid yet"
         }
-        Error::InvalidCertificate(
-            Certificate::NotValidYet | Certificate::NotValidYetContext { .. },
-        ) => "it is not valid yet",
-        Error::InvalidCertificate(
-            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
-        ) => "it is for another name",
+        Error::InvalidCertificate(Certificate::NotValidForName | Certificate::NotValidForNameContext { .. }) => {
+            "it is for another name"
+        }
         Error::InvalidCertificate(_) => "it is not valid",
         _ => return format!("no TLS connection with {host} could be made"),
     };

@@ -13,13 +13,10 @@ impl Host for Call {
             .count(Limit::HttpCalls, 1)
             .and_then(|()| self.process.http.prepare(request, &self.grant.http, &self.limits));
         let budget = self.limits.http_calls.saturating_sub(self.counted(Limit::HttpCalls));
-        let (process, grant, limits) =
-            (self.process.clone(), self.grant.clone(), self.limits.clone());
+        let (process, grant, limits) = (self.process.clone(), self.grant.clone(), self.limits.clone());
         // A refused request counts as a host call too, so that a script cannot
         // be refused without end.
-        Ok(self.start(async move {
-            Ok(process.http.exchange(prepared?, &grant.http, &limits, budget).await)
-        }))
+        Ok(self.start(async move { Ok(process.http.exchange(prepared?, &grant.http, &limits, budget).await) }))
     }
 
     fn take(&mut self, ticket: Ticket) -> wasmtime::Result<Result<Response, Failure>> {

@@ -64,10 +64,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings {
-            private_networks: Vec::new(),
-            user_agent: concat!("airlock/", env!("CARGO_PKG_VERSION")).to_owned(),
-        }
+        Settings { private_networks: Vec::new(), user_agent: concat!("airlock/", env!("CARGO_PKG_VERSION")).to_owned() }
     }
 }
 
@@ -97,9 +94,7 @@ impl Grant {
 }
 
 /// Finds the addresses of a name.
-type Lookup = Arc<
-    dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> + Send + Sync,
->;
+type Lookup = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> + Send + Sync>;
 
 /// What the process owns: the connections, and the rules on addresses.
 pub struct Process {
@@ -125,13 +120,7 @@ impl Process {
         let rules = Arc::new(Rules::new(settings.private_networks));
         let client = client::build(&rules, &lookup, None, &settings.user_agent)
             .context("the HTTP client for scripts cannot be set up")?;
-        Ok(Process {
-            rules,
-            lookup,
-            user_agent: settings.user_agent,
-            client,
-            guarded: RwLock::default(),
-        })
+        Ok(Process { rules, lookup, user_agent: settings.user_agent, client, guarded: RwLock::default() })
     }
 
     /// Refuses connections to a listener of the host itself or of its database,

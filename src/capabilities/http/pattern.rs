@@ -135,9 +135,7 @@ fn parse(text: &str) -> Result<Pattern, &'static str> {
         Some(rest) if rest.is_empty() || rest.starts_with(':') => {
             let port = match rest.strip_prefix(':') {
                 None => scheme.port(),
-                Some(port) => {
-                    port.parse().map_err(|_| "its port is not a number from 1 to 65535")?
-                }
+                Some(port) => port.parse().map_err(|_| "its port is not a number from 1 to 65535")?,
             };
             return checked(Pattern { scheme, host: Names::Every, port });
         }
@@ -149,9 +147,8 @@ fn parse(text: &str) -> Result<Pattern, &'static str> {
     if name.contains('*') {
         return Err("`*` can stand only at the start, as in `*.example.com`");
     }
-    let url = Url::parse(&format!("{}://{name}/", scheme.name())).map_err(
-        |_| "it is not a host name or an IP address, with a port from 1 to 65535 at most",
-    )?;
+    let url = Url::parse(&format!("{}://{name}/", scheme.name()))
+        .map_err(|_| "it is not a host name or an IP address, with a port from 1 to 65535 at most")?;
     let host = match url.host() {
         Some(Host::Domain(domain)) => {
             let domain = domain.strip_suffix('.').unwrap_or(domain);
@@ -231,11 +228,7 @@ mod tests {
                     "https://api.example.com@evil.test",
                 ][..],
             ),
-            (
-                "api.example.com:8443",
-                &["https://api.example.com:8443"],
-                &["https://api.example.com"],
-            ),
+            ("api.example.com:8443", &["https://api.example.com:8443"], &["https://api.example.com"]),
             ("HTTPS://API.example.com.", &["https://api.example.com"], &["http://api.example.com"]),
             (
                 "*.example.com",
@@ -248,22 +241,14 @@ mod tests {
                     "https://a.example.com:8443",
                 ],
             ),
-            (
-                "https://*.example.com:8443",
-                &["https://a.example.com:8443"],
-                &["https://a.example.com"],
-            ),
+            ("https://*.example.com:8443", &["https://a.example.com:8443"], &["https://a.example.com"]),
             (
                 "http://localhost:9000",
                 &["http://localhost:9000/"],
                 &["https://localhost:9000", "http://localhost", "http://127.0.0.1:9000"],
             ),
             ("192.0.2.7", &["https://192.0.2.7", "https://0xc0000207"], &["https://192.0.2.8"]),
-            (
-                "[2001:db8::7]:8443",
-                &["https://[2001:db8:0::7]:8443"],
-                &["https://[2001:db8::8]:8443"],
-            ),
+            ("[2001:db8::7]:8443", &["https://[2001:db8:0::7]:8443"], &["https://[2001:db8::8]:8443"]),
             (
                 "bücher.example",
                 &["https://xn--bcher-kva.example", "https://BÜCHER.example"],

@@ -28,10 +28,7 @@ enum Answer {
 }
 
 fn ok(body: &str) -> Answer {
-    whole(&format!(
-        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    ))
+    whole(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()))
 }
 
 fn redirect(status: u16, location: &str) -> Answer {
@@ -130,9 +127,7 @@ impl Bystander {
 }
 
 /// A process whose names are those of the table, and how often they were asked for.
-fn process_with(
-    names: &'static [(&'static str, &'static [&'static str])],
-) -> (Process, Arc<AtomicUsize>) {
+fn process_with(names: &'static [(&'static str, &'static [&'static str])]) -> (Process, Arc<AtomicUsize>) {
     let lookups = Arc::new(AtomicUsize::new(0));
     let count = lookups.clone();
     let lookup: Lookup = Arc::new(move |name| {
@@ -166,25 +161,14 @@ fn everywhere(port: u16) -> Grant {
 }
 
 fn get(url: &str) -> Request {
-    Request {
-        method: "GET".to_owned(),
-        url: url.to_owned(),
-        headers: Vec::new(),
-        body: None,
-        timeout: None,
-    }
+    Request { method: "GET".to_owned(), url: url.to_owned(), headers: Vec::new(), body: None, timeout: None }
 }
 
 fn header(name: &str, value: &str) -> Header {
     Header { name: name.to_owned(), value: value.to_owned() }
 }
 
-async fn exchange(
-    process: &Process,
-    grant: &Grant,
-    limits: &Limits,
-    request: Request,
-) -> Exchanged {
+async fn exchange(process: &Process, grant: &Grant, limits: &Limits, request: Request) -> Exchanged {
     match process.prepare(request, grant, limits) {
         Ok(prepared) => process.exchange(prepared, grant, limits, u64::MAX).await,
         Err(failure) => Exchanged { redirects: 0, result: Err(failure) },
@@ -204,10 +188,9 @@ fn assert_fails(result: Result<Response, Failure>, name: &str, message: &str) {
 #[tokio::test]
 async fn an_allowed_request_is_answered_as_the_server_sent_it() {
     let server = Server::start(|_| {
-        let mut answer =
-            b"HTTP/1.1 201 Created\r\nX-Thing: One\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
+        let mut answer = b"HTTP/1.1 201 Created\r\nX-Thing: One\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
             X-Latin: \xe9\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n"
-                .to_vec();
+            .to_vec();
         answer.extend([0x1f, 0x8b, 0xff]);
         Answer::Whole(answer)
     })
@@ -302,11 +285,7 @@ async fn no_spelling_of_a_private_address_is_requested() {
         "http://[::ffff:a9fe:a9fe]/",
         "http://[64:ff9b::a9fe:a9fe]/",
     ] {
-        assert_fails(
-            send(&process, &all, get(url)).await,
-            "PermissionDenied",
-            "not at a public address",
-        );
+        assert_fails(send(&process, &all, get(url)).await, "PermissionDenied", "not at a public address");
     }
 }
 
@@ -390,28 +369,20 @@ async fn a_name_server_that_changes_its_mind_gains_nothing() {
     assert_eq!(send(&process, &all, direct.clone()).await.unwrap().status, 200);
     assert_fails(send(&process, &all, direct).await, "PermissionDenied", "not at a public address");
     let redirected = get(&server.url("rebinding.test", "/again"));
-    assert_fails(
-        send(&process, &all, redirected).await,
-        "PermissionDenied",
-        "not at a public address",
-    );
+    assert_fails(send(&process, &all, redirected).await, "PermissionDenied", "not at a public address");
     bystander.assert_untouched();
 }
 
 #[tokio::test]
 async fn the_hosts_own_listeners_are_out_of_reach() {
-    let (own, wild, other) = (
-        Server::start(|_| ok("")).await,
-        Server::start(|_| ok("")).await,
-        Server::start(|_| ok("")).await,
-    );
+    let (own, wild, other) =
+        (Server::start(|_| ok("")).await, Server::start(|_| ok("")).await, Server::start(|_| ok("")).await);
     let process = process();
     process.forbid(SocketAddr::new(PUBLIC.parse().unwrap(), own.port)).unwrap();
     process.forbid(format!("[::]:{}", wild.port).parse().unwrap()).unwrap();
     for host in ["a.test", PUBLIC, "2130706433", "[::ffff:127.0.0.1]"] {
         for server in [&own, &wild] {
-            let result =
-                send(&process, &everywhere(server.port), get(&server.url(host, "/"))).await;
+            let result = send(&process, &everywhere(server.port), get(&server.url(host, "/"))).await;
             assert_fails(result, "PermissionDenied", "not at a public address");
             assert!(server.received().is_empty());
         }
@@ -474,8 +445,7 @@ async fn credentials_do_not_cross_origins() {
             ],
             ..get(&here.url("a.test", "/"))
         };
-        let both =
-            Grant { allow: [everywhere(here.port).allow, everywhere(there.port).allow].concat() };
+        let both = Grant { allow: [everywhere(here.port).allow, everywhere(there.port).allow].concat() };
         send(&process(), &both, request).await.unwrap();
         assert!(here.received()[0].contains("secret"));
         let sent = there.received().pop().unwrap();
@@ -553,8 +523,7 @@ async fn redirects_count_as_requests() {
 fn a_redirect_from_https_to_http_needs_a_pattern_that_says_http() {
     let from = Url::parse("https://a.test/").unwrap();
     let process = process();
-    let redirected =
-        |patterns: &[&str]| process.redirected(&from, "http://a.test/", &grant(patterns));
+    let redirected = |patterns: &[&str]| process.redirected(&from, "http://a.test/", &grant(patterns));
     assert!(matches!(redirected(&["a.test", "*"]), Err(Refusal::Denied(_))));
     assert!(redirected(&["a.test", "http://a.test"]).is_ok());
 }
@@ -566,20 +535,14 @@ async fn answers_are_bounded_while_they_arrive() {
         "/over" => ok(&"x".repeat(1001)),
         "/announced" => Answer::Stuck("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\nx"),
         "/endless" => Answer::Endless("HTTP/1.1 200 OK\r\n\r\n"),
-        "/chunked" => {
-            Answer::Endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffff\r\n")
-        }
+        "/chunked" => Answer::Endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffff\r\n"),
         "/short" => whole("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nx"),
         "/header-lines" => whole(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(1000))),
-        "/header-bytes" => {
-            whole(&format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "x".repeat(MAX_HEADER_BYTES)))
-        }
+        "/header-bytes" => whole(&format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "x".repeat(MAX_HEADER_BYTES))),
         "/headers-endless" => Answer::Endless("HTTP/1.1 200 OK\r\na: "),
         "/nonsense" => whole("SSH-2.0-OpenSSH_9.2\r\n\r\n"),
         "/nothing" => whole(""),
-        "/two-lengths" => {
-            whole("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx")
-        }
+        "/two-lengths" => whole("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx"),
         _ => whole("HTTP/1.1 200 OK\r\n\r\n"),
     })
     .await;
@@ -655,10 +618,7 @@ async fn failures_are_told_by_kind_and_without_addresses() {
     let process = process();
     for (url, message) in [
         (format!("http://a.test:{closed}/"), "refused the connection".to_owned()),
-        (
-            format!("https://a.test:{nonsense_port}/"),
-            format!("no TLS connection with a.test:{nonsense_port}"),
-        ),
+        (format!("https://a.test:{nonsense_port}/"), format!("no TLS connection with a.test:{nonsense_port}")),
         (format!("https://unknown.test:{}/", plain.port), "could not be resolved".to_owned()),
     ] {
         let port = Url::parse(&url).unwrap().port().unwrap();
@@ -717,11 +677,7 @@ fn what_a_script_asks_for_is_checked_before_anything_is_sent() {
         (with("x y", "x"), "TypeError", "not a header's name"),
         (with(":authority", "evil.test"), "TypeError", "not a header's name"),
         (with("x", &"y".repeat(MAX_HEADER_BYTES)), "TypeError", "at most 65536 bytes"),
-        (
-            Request { headers: vec![header("a", "b"); MAX_HEADERS + 1], ..base() },
-            "TypeError",
-            "at most 100 headers",
-        ),
+        (Request { headers: vec![header("a", "b"); MAX_HEADERS + 1], ..base() }, "TypeError", "at most 100 headers"),
         (Request { body: Some(vec![0]), ..base() }, "TypeError", "GET request cannot have a body"),
         (post(11), "LimitError", "limits.http_request_bytes"),
         (Request { timeout: Some(0), ..base() }, "TypeError", "at least 1 ms"),
@@ -768,8 +724,7 @@ fn what_a_script_asks_for_is_checked_before_anything_is_sent() {
 
 #[test]
 fn settings_and_grants_are_read_strictly() {
-    let settings: Settings =
-        toml::from_str("private_networks = [\"127.0.0.1/32\", \"fd00::/8\"]").unwrap();
+    let settings: Settings = toml::from_str("private_networks = [\"127.0.0.1/32\", \"fd00::/8\"]").unwrap();
     assert_eq!(settings.private_networks.len(), 2);
     assert!(toml::from_str::<Settings>("private_network = []").is_err());
     assert!(toml::from_str::<Settings>("private_networks = [\"127.0.0.1/33\"]").is_err());
@@ -780,12 +735,8 @@ fn settings_and_grants_are_read_strictly() {
         http: Grant,
     }
     assert_eq!(toml::from_str::<Script>("").unwrap().http, Grant::default());
-    let script: Script =
-        toml::from_str("http = [\"api.example.com\", \"http://localhost:9000\"]").unwrap();
-    assert_eq!(
-        serde_json::to_string(&script.http).unwrap(),
-        "[\"api.example.com\",\"http://localhost:9000\"]"
-    );
+    let script: Script = toml::from_str("http = [\"api.example.com\", \"http://localhost:9000\"]").unwrap();
+    assert_eq!(serde_json::to_string(&script.http).unwrap(), "[\"api.example.com\",\"http://localhost:9000\"]");
     let error = toml::from_str::<Script>("http = [\"https://example.com/path\"]").err().unwrap();
     assert!(error.to_string().contains("has a path"), "{error}");
 }

@@ -90,10 +90,7 @@ impl Held {
             return self.push(line);
         };
         self.full = true;
-        let message = format!(
-            "{}; this line and what follows is left out",
-            limit.message(limits.get(limit), used)
-        );
+        let message = format!("{}; this line and what follows is left out", limit.message(limits.get(limit), used));
         self.push(raw(&opening(identity, now, Level::Warn, message)));
     }
 
@@ -111,12 +108,7 @@ fn raw(line: &Map<String, Value>) -> Box<RawValue> {
 }
 
 /// What the host says.
-fn opening(
-    identity: &Identity,
-    now: DateTime<Utc>,
-    level: Level,
-    message: String,
-) -> Map<String, Value> {
+fn opening(identity: &Identity, now: DateTime<Utc>, level: Level, message: String) -> Map<String, Value> {
     let level = match level {
         Level::Debug => "debug",
         Level::Info => "info",
@@ -135,9 +127,7 @@ fn opening(
         ("execution_id", Some(identity.execution.id.clone())),
         ("source_file", Some(identity.script.file.clone())),
     ];
-    said.into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?))))
-        .collect()
+    said.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?)))).collect()
 }
 
 /// Adds the script's object to what the host says.
@@ -227,15 +217,11 @@ mod tests {
         assert_eq!(repeated["user_id"], "user-1");
         assert_eq!(repeated.get("fields"), None);
 
-        let forged =
-            line("m", r#"{"tenant_id":"tenant-2","user_id":7,"fields":{"a":1},"ok":true}"#);
+        let forged = line("m", r#"{"tenant_id":"tenant-2","user_id":7,"fields":{"a":1},"ok":true}"#);
         assert_eq!(forged["tenant_id"], "tenant-1");
         assert_eq!(forged["user_id"], "user-1");
         assert_eq!(forged["ok"], true);
-        assert_eq!(
-            forged["fields"],
-            json!({ "tenant_id": "tenant-2", "user_id": 7, "fields": { "a": 1 } })
-        );
+        assert_eq!(forged["fields"], json!({ "tenant_id": "tenant-2", "user_id": 7, "fields": { "a": 1 } }));
     }
 
     #[test]
@@ -243,14 +229,7 @@ mod tests {
         let mut identity = Identity::clone(&identity("tenant-1"));
         identity.user = None;
         let mut held = Held::default();
-        held.write(
-            &identity,
-            &Limits::default(),
-            now(),
-            Level::Error,
-            "m",
-            Some(r#"{"user_id":"admin"}"#),
-        );
+        held.write(&identity, &Limits::default(), now(), Level::Error, "m", Some(r#"{"user_id":"admin"}"#));
         let line = lines(held).remove(0);
         assert_eq!(line.get("user_id"), None);
         assert_eq!(line["fields"]["user_id"], "admin");

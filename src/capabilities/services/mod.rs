@@ -54,8 +54,6 @@ pub enum Kind {
     Notifications,
 }
 
-
-
 /// What the process owns.
 pub struct Process(Arc<Services>);
 

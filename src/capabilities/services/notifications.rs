@@ -108,21 +108,15 @@ impl Notifications {
     /// server has taken it and `queued` otherwise. Fails with a `TypeError`
     /// where an argument is not what it should be, and with a `LimitError`
     /// where too many mails wait.
-    pub async fn send_email(
-        &self,
-        identity: &Identity,
-        arguments: Value,
-    ) -> Result<Value, Failure> {
+    pub async fn send_email(&self, identity: &Identity, arguments: Value) -> Result<Value, Failure> {
         let mail = Mail::check(arguments)?;
         let id = Uuid::now_v7().to_string();
-        let message =
-            self.server.as_ref().map(|server| mail.message(&server.from, &id)).transpose()?;
+        let message = self.server.as_ref().map(|server| mail.message(&server.from, &id)).transpose()?;
         self.queue(identity, &id, mail).await?;
 
         let mut sent = false;
         if let (Some(server), Some(message)) = (&self.server, message)
-            && let Ok(Ok(turn)) =
-                tokio::time::timeout(TURN, server.turns.clone().acquire_owned()).await
+            && let Ok(Ok(turn)) = tokio::time::timeout(TURN, server.turns.clone().acquire_owned()).await
         {
             let sending = {
                 let (notifications, server) = (self.clone(), server.clone());
@@ -224,14 +218,13 @@ impl Notifications {
 impl Server {
     fn new(smtp: &Smtp) -> anyhow::Result<Server> {
         let from = smtp.from.parse().map_err(|reason| {
-            anyhow::anyhow!(
-                "smtp.from: `{}` is not an address ({reason}); write it as `name@example.com`",
-                smtp.from
-            )
+            anyhow::anyhow!("smtp.from: `{}` is not an address ({reason}); write it as `name@example.com`", smtp.from)
         })?;
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url)
             .map_err(|_| {
-                anyhow::anyhow!("smtp.url is not the address of a mail server; write it as `smtps://user:password@host:465`")
+                anyhow::anyhow!(
+                    "smtp.url is not the address of a mail server; write it as `smtps://user:password@host:465`"
+                )
             })?
             .timeout(Some(SENDING))
             .build();
@@ -253,8 +246,7 @@ impl Mail {
         if !arguments.is_object() {
             return Err(refused("takes an object such as `{to, subject, body}`"));
         }
-        let arguments: Arguments =
-            serde_json::from_value(arguments).map_err(|reason| refused(reason.to_string()))?;
+        let arguments: Arguments = serde_json::from_value(arguments).map_err(|reason| refused(reason.to_string()))?;
         let to = mailboxes("to", arguments.to)?;
         let cc = arguments.cc.map(|cc| mailboxes("cc", cc)).transpose()?.unwrap_or_default();
         if to.is_empty() {
@@ -266,8 +258,7 @@ impl Mail {
                 to.len() + cc.len()
             )));
         }
-        let reply_to =
-            arguments.reply_to.map(|address| mailbox("reply_to", &address)).transpose()?;
+        let reply_to = arguments.reply_to.map(|address| mailbox("reply_to", &address)).transpose()?;
         one_line("subject", &arguments.subject)?;
         let texts = [
             ("subject", Some(&arguments.subject), SUBJECT_BYTES),
@@ -325,9 +316,7 @@ fn mailboxes(name: &str, addresses: Addresses) -> Result<Vec<Mailbox>, Failure> 
             "`{name}` names {} addresses and may name {RECIPIENTS}; send several mails",
             several.len()
         ))),
-        Addresses::Several(several) => {
-            several.iter().map(|address| mailbox(name, address)).collect()
-        }
+        Addresses::Several(several) => several.iter().map(|address| mailbox(name, address)).collect(),
     }
 }
 
@@ -376,9 +365,11 @@ mod tests {
         let rows: sqlx::Result<Vec<Row>> = store
             .read(move |connection| {
                 Box::pin(
-                    sqlx::query_as("SELECT to_addresses, sent_at, attempts, error FROM emails WHERE tenant = $1 ORDER BY id")
-                        .bind(tenant)
-                        .fetch_all(connection),
+                    sqlx::query_as(
+                        "SELECT to_addresses, sent_at, attempts, error FROM emails WHERE tenant = $1 ORDER BY id",
+                    )
+                    .bind(tenant)
+                    .fetch_all(connection),
                 )
             })
             .await;
@@ -515,13 +506,8 @@ mod tests {
             ("reply_to", json!("ada@example.com\rX: y")),
             ("subject", json!("Hello\r\nBcc: eve@example.com")),
         ] {
-            let failure =
-                notifications.send_email(&identity("a"), with(name, value)).await.unwrap_err();
-            assert!(
-                failure.message.contains(&format!("`{name}` must be one line")),
-                "{}",
-                failure.message
-            );
+            let failure = notifications.send_email(&identity("a"), with(name, value)).await.unwrap_err();
+            assert!(failure.message.contains(&format!("`{name}` must be one line")), "{}", failure.message);
         }
         assert!(rows(&store, "a").await.is_empty());
     }

@@ -18,12 +18,7 @@ impl Host for Call {
         Ok(self.start(async move { space.get(key).await.map(Answer::Value) }))
     }
 
-    fn start_set(
-        &mut self,
-        key: String,
-        value: String,
-        ttl: Option<f64>,
-    ) -> wasmtime::Result<Ticket> {
+    fn start_set(&mut self, key: String, value: String, ttl: Option<f64>) -> wasmtime::Result<Ticket> {
         let space = self.space();
         Ok(self.start(async move { space.set(key, value, ttl).await.map(|()| Answer::Done) }))
     }
@@ -38,23 +33,12 @@ impl Host for Call {
         Ok(self.start(async move { space.has(key).await.map(Answer::Flag) }))
     }
 
-    fn start_list(
-        &mut self,
-        prefix: String,
-        after: Option<String>,
-        limit: Option<u32>,
-    ) -> wasmtime::Result<Ticket> {
+    fn start_list(&mut self, prefix: String, after: Option<String>, limit: Option<u32>) -> wasmtime::Result<Ticket> {
         let space = self.space();
-        Ok(self
-            .start(async move { Ok(Answer::Page(space.list(prefix, after, limit).await?.into())) }))
+        Ok(self.start(async move { Ok(Answer::Page(space.list(prefix, after, limit).await?.into())) }))
     }
 
-    fn start_increment(
-        &mut self,
-        key: String,
-        by: f64,
-        ttl: Option<f64>,
-    ) -> wasmtime::Result<Ticket> {
+    fn start_increment(&mut self, key: String, by: f64, ttl: Option<f64>) -> wasmtime::Result<Ticket> {
         let space = self.space();
         Ok(self.start(async move { space.increment(key, by, ttl).await.map(Answer::Number) }))
     }
@@ -67,9 +51,7 @@ impl Host for Call {
         ttl: Option<f64>,
     ) -> wasmtime::Result<Ticket> {
         let space = self.space();
-        Ok(self.start(async move {
-            space.compare_and_set(key, expected, value, ttl).await.map(Answer::Flag)
-        }))
+        Ok(self.start(async move { space.compare_and_set(key, expected, value, ttl).await.map(Answer::Flag) }))
     }
 
     fn take(&mut self, ticket: Ticket) -> wasmtime::Result<Result<Answer, Failure>> {

@@ -89,9 +89,7 @@ impl Space {
         keys::check(&key, &self.limits)?;
         let (tenant, now) = (self.tenant.clone(), self.store.now());
         self.store
-            .read(move |connection| {
-                Box::pin(async move { Ok(live(connection, &tenant, &key, now).await?) })
-            })
+            .read(move |connection| Box::pin(async move { Ok(live(connection, &tenant, &key, now).await?) }))
             .await
     }
 
@@ -124,9 +122,7 @@ impl Space {
         let expiry = expiry(ttl, self.store.now(), Expiry::Never)?;
         let space = self.clone();
         self.store
-            .write(move |connection| {
-                Box::pin(async move { space.put(connection, &key, &value, expiry).await })
-            })
+            .write(move |connection| Box::pin(async move { space.put(connection, &key, &value, expiry).await }))
             .await
     }
 
@@ -157,12 +153,7 @@ impl Space {
     /// The entries whose key starts with `prefix` and comes after `after`. A
     /// page may hold fewer than `limit` entries although more follow, where
     /// they are large; `next` tells.
-    pub async fn list(
-        &self,
-        prefix: String,
-        after: Option<String>,
-        limit: Option<u32>,
-    ) -> Result<Page, Failure> {
+    pub async fn list(&self, prefix: String, after: Option<String>, limit: Option<u32>) -> Result<Page, Failure> {
         let limit = limit.unwrap_or(PAGE_ENTRIES);
         if !(1..=PAGE_ENTRIES_MOST).contains(&limit) {
             return Err(Failure::new(
@@ -214,9 +205,7 @@ impl Space {
     pub async fn increment(&self, key: String, by: f64, ttl: Option<f64>) -> Result<f64, Failure> {
         keys::check(&key, &self.limits)?;
         if !by.is_finite() {
-            return Err(Failure::argument(format!(
-                "storage.increment: {by} is not a finite number"
-            )));
+            return Err(Failure::argument(format!("storage.increment: {by} is not a finite number")));
         }
         let now = self.store.now();
         let expiry = expiry(ttl, now, Expiry::Kept)?;
@@ -341,12 +330,7 @@ impl Space {
 }
 
 /// The value, unless it has expired.
-async fn live(
-    connection: &mut SqliteConnection,
-    tenant: &str,
-    key: &str,
-    now: Millis,
-) -> sqlx::Result<Option<String>> {
+async fn live(connection: &mut SqliteConnection, tenant: &str, key: &str, now: Millis) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar(
         "SELECT value FROM storage WHERE tenant = $1 AND key = $2
          AND (expires_at IS NULL OR expires_at > $3)",
@@ -364,9 +348,7 @@ fn expiry(ttl: Option<f64>, now: Millis, otherwise: Expiry) -> Result<Expiry, Fa
     const MOST: f64 = 10.0 * 365.25 * 24.0 * 3600.0;
     match ttl {
         None => Ok(otherwise),
-        Some(ttl) if ttl > 0.0 && ttl <= MOST => {
-            Ok(Expiry::At(now + (ttl * 1000.0).ceil() as Millis))
-        }
+        Some(ttl) if ttl > 0.0 && ttl <= MOST => Ok(Expiry::At(now + (ttl * 1000.0).ceil() as Millis)),
         Some(ttl) => Err(Failure::new(
             "RangeError",
             format!(

@@ -15,11 +15,7 @@ const ROUND: u32 = 32;
 const TENANTS: u32 = 100;
 
 /// One round for a tenant, before a write.
-pub async fn tenant(
-    connection: &mut SqliteConnection,
-    tenant: &str,
-    now: Millis,
-) -> sqlx::Result<()> {
+pub async fn tenant(connection: &mut SqliteConnection, tenant: &str, now: Millis) -> sqlx::Result<()> {
     round(connection, tenant, now, None).await.map(|_| ())
 }
 
@@ -59,9 +55,7 @@ pub async fn all(store: &Store) -> Result<u64, Failure> {
     loop {
         let tenants = store
             .read(move |connection| {
-                Box::pin(
-                    async move { usage::tenants(connection, Room::Storage, &after, TENANTS).await },
-                )
+                Box::pin(async move { usage::tenants(connection, Room::Storage, &after, TENANTS).await })
             })
             .await?;
         let Some(last) = tenants.last() else { return Ok(swept) };
@@ -77,11 +71,8 @@ async fn every_round(store: &Store, tenant: &str) -> Result<u64, Failure> {
     let mut swept = 0;
     loop {
         let owned = tenant.to_owned();
-        let freed: Usage = store
-            .write(move |connection| {
-                Box::pin(async move { round(connection, &owned, now, None).await })
-            })
-            .await?;
+        let freed: Usage =
+            store.write(move |connection| Box::pin(async move { round(connection, &owned, now, None).await })).await?;
         if freed.items == 0 {
             return Ok(swept);
         }

@@ -117,9 +117,7 @@ async fn an_expired_value_is_not_there_for_any_function() {
     assert_eq!(space.text("get").await, None);
     assert!(!space.has("has".into()).await.unwrap());
     assert!(!space.delete("delete".into()).await.unwrap());
-    assert!(
-        !space.compare_and_set("cas".into(), Some("7".into()), "8".into(), None).await.unwrap()
-    );
+    assert!(!space.compare_and_set("cas".into(), Some("7".into()), "8".into(), None).await.unwrap());
     assert_eq!(space.increment("inc".into(), 1.0, None).await.unwrap(), 1.0);
     fixture.clock.advance(1_000_000);
     assert_eq!(space.text("inc").await.as_deref(), Some("1"), "it took no time to live over");
@@ -164,9 +162,7 @@ async fn what_is_not_json_is_refused() {
         let failure = space.put_text("k", text, None).await.unwrap_err();
         assert_eq!(failure.name, "TypeError", "{text:?}");
         assert!(space.compare_and_set("k".into(), None, text.into(), None).await.is_err());
-        assert!(
-            space.compare_and_set("k".into(), Some(text.into()), "1".into(), None).await.is_err()
-        );
+        assert!(space.compare_and_set("k".into(), Some(text.into()), "1".into(), None).await.is_err());
     }
     assert!(space.keys("").await.is_empty());
 }
@@ -251,8 +247,7 @@ async fn comparing_decides_about_setting() {
     let fixture = Fixture::new().await;
     let space = fixture.space("a");
     let swap = |expected: Option<&str>, value: &str| {
-        let (space, expected, value) =
-            (space.clone(), expected.map(str::to_owned), value.to_owned());
+        let (space, expected, value) = (space.clone(), expected.map(str::to_owned), value.to_owned());
         async move { space.compare_and_set("k".into(), expected, value, None).await.unwrap() }
     };
     assert!(!swap(Some("null"), "1").await, "null is not the same as none");
@@ -266,28 +261,20 @@ async fn comparing_decides_about_setting() {
 #[tokio::test]
 async fn a_tenant_stays_within_its_limits() {
     let fixture = Fixture::new().await;
-    let limits =
-        Limits { storage_keys: 2, storage_bytes: 20, storage_value_bytes: 12, ..Limits::default() };
+    let limits = Limits { storage_keys: 2, storage_bytes: 20, storage_value_bytes: 12, ..Limits::default() };
     let space = fixture.limited("a", limits);
     let hit = |result: Result<(), Failure>| {
         let hit = result.unwrap_err().limit.unwrap();
         (hit.name, hit.value, hit.used)
     };
 
-    assert_eq!(
-        hit(space.put_text("a", "1234567890123", None).await),
-        ("storage_value_bytes".into(), 12, 13)
-    );
+    assert_eq!(hit(space.put_text("a", "1234567890123", None).await), ("storage_value_bytes".into(), 12, 13));
     space.put_text("a", "1234567890", None).await.unwrap();
     space.put_text("b", "12345678", None).await.unwrap();
     assert_eq!(fixture.usage("a").await, Usage { items: 2, bytes: 20 });
     assert_eq!(hit(space.put_text("b", "123456789", None).await), ("storage_bytes".into(), 20, 21));
     assert_eq!(hit(space.put_text("c", "1", None).await), ("storage_keys".into(), 2, 3));
-    assert_eq!(
-        fixture.usage("a").await,
-        Usage { items: 2, bytes: 20 },
-        "a refusal changes nothing"
-    );
+    assert_eq!(fixture.usage("a").await, Usage { items: 2, bytes: 20 }, "a refusal changes nothing");
 
     space.put_text("b", "1", None).await.unwrap();
     assert!(space.delete("a".into()).await.unwrap());
@@ -301,8 +288,7 @@ async fn a_tenant_stays_within_its_limits() {
 async fn lowered_limits_still_let_a_tenant_write_less() {
     let fixture = Fixture::new().await;
     fixture.space("a").put_text("k", "1234567890", None).await.unwrap();
-    let lowered =
-        fixture.limited("a", Limits { storage_bytes: 5, storage_keys: 0, ..Limits::default() });
+    let lowered = fixture.limited("a", Limits { storage_bytes: 5, storage_keys: 0, ..Limits::default() });
     lowered.put_text("k", "12345678", None).await.unwrap();
     assert!(lowered.put_text("k", "123456789", None).await.is_err());
     assert!(lowered.put_text("l", "1", None).await.is_err());

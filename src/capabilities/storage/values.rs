@@ -61,9 +61,7 @@ fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         // Every number of JavaScript's JSON is a double, however it is spelt.
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
         }
@@ -85,12 +83,7 @@ mod tests {
         ] {
             assert!(same(a, b).unwrap(), "{a} {b}");
         }
-        for (a, b) in [
-            ("[1,2]", "[2,1]"),
-            ("1", "\"1\""),
-            ("null", "false"),
-            (r#"{"a":1}"#, r#"{"a":1,"b":null}"#),
-        ] {
+        for (a, b) in [("[1,2]", "[2,1]"), ("1", "\"1\""), ("null", "false"), (r#"{"a":1}"#, r#"{"a":1,"b":null}"#)] {
             assert!(!same(a, b).unwrap(), "{a} {b}");
         }
     }
