@@ -51,6 +51,8 @@ struct Case {
     schema: String,
     /// The limits that differ from the defaults.
     limits: BTreeMap<String, toml::Value>,
+    /// Whether these hold while the script is compiled, too.
+    limits_at_compile_time: bool,
     /// The script's allow-list.
     http: Vec<String>,
     /// Whether the host may reach the loopback network.
@@ -73,6 +75,7 @@ impl Default for Case {
             file: "script.js".into(),
             schema: String::new(),
             limits: BTreeMap::new(),
+            limits_at_compile_time: false,
             http: Vec::new(),
             private: true,
             repeat: 1,
@@ -218,7 +221,8 @@ impl Harness {
                     .map_err(|error| format!("schema: {error:#}"))?;
             }
         }
-        let program = match compile::compile(host.engine(), &case.file, script, &limits).await {
+        let while_compiling = if case.limits_at_compile_time { (*limits).clone() } else { Limits::default() };
+        let program = match compile::compile(host.engine(), &case.file, script, &while_compiling).await {
             Ok(compiled) => Program::from_snapshot(host.engine(), &compiled.snapshot, compiled.description)
                 .map_err(|error| format!("{error:#}"))?,
             Err(CompileError::Host(error)) => return Err(format!("the host failed to compile: {error:#}")),

@@ -40,8 +40,8 @@ impl Future for Running {
 pub struct Operations {
     next: Ticket,
     running: FuturesUnordered<Running>,
-    /// How many of those running are timers.
-    timers: usize,
+    /// When the timers among those running end.
+    timers: HashMap<Ticket, Instant>,
     finished: HashMap<Ticket, Finished>,
 }
 
@@ -65,11 +65,12 @@ impl Operations {
     /// Begins an operation that ends at a time and has no result to take: once
     /// [`wait`](Operations::wait) has named it, nothing of it is left.
     pub fn start_timer(&mut self, end: Instant) -> Ticket {
-        self.timers += 1;
-        self.push(async move {
+        let ticket = self.push(async move {
             tokio::time::sleep_until(end).await;
             None
-        })
+        });
+        self.timers.insert(ticket, end);
+        ticket
     }
 
     fn push(&mut self, future: impl Future<Output = Option<Finished>> + Send + 'static) -> Ticket {
@@ -81,11 +82,11 @@ impl Operations {
     /// How many are under way or wait to be taken. Timers are not among them:
     /// they cost the host next to nothing.
     pub fn pending(&self) -> usize {
-        self.running.len() - self.timers + self.finished.len()
+        self.running.len() - self.timers.len() + self.finished.len()
     }
 
-    /// Waits for at least one to end; answers all that have. Answers none where
-    /// none is under way.
+    /// Waits for at least one to end; answers all that have, timers last and in
+    /// the order of their times. Answers none where none is under way.
     pub async fn wait(&mut self) -> Vec<Ticket> {
         let mut ended = Vec::new();
         if let Some(first) = self.running.next().await {
@@ -94,15 +95,17 @@ impl Operations {
         while let Some(Some(next)) = self.running.next().now_or_never() {
             ended.push(self.end(next));
         }
-        ended
+        ended.sort_by_key(|(ticket, time)| time.map(|time| (time, *ticket)));
+        ended.into_iter().map(|(ticket, _)| ticket).collect()
     }
 
-    fn end(&mut self, (ticket, finished): (Ticket, Option<Finished>)) -> Ticket {
-        match finished {
-            Some(finished) => drop(self.finished.insert(ticket, finished)),
-            None => self.timers -= 1,
+    /// The ticket of what has ended, and the time that it was to end at if it
+    /// was a timer.
+    fn end(&mut self, (ticket, finished): (Ticket, Option<Finished>)) -> (Ticket, Option<Instant>) {
+        if let Some(finished) = finished {
+            self.finished.insert(ticket, finished);
         }
-        ticket
+        (ticket, self.timers.remove(&ticket))
     }
 
     /// Hands over the result of an operation that has ended. None where the
@@ -151,6 +154,18 @@ mod tests {
         assert_eq!(operations.take::<()>(early), None);
         assert!(operations.wait().now_or_never().is_none(), "{late} is still under way");
         assert!(Operations::default().wait().await.is_empty(), "nothing is under way");
+    }
+
+    #[tokio::test]
+    async fn timers_that_end_together_end_in_the_order_of_their_times() {
+        let mut operations = Operations::default();
+        let now = Instant::now();
+        // All are over before the first look at them.
+        let third = operations.start_timer(now - Duration::from_millis(1));
+        let first = operations.start_timer(now - Duration::from_millis(3));
+        let second = operations.start_timer(now - Duration::from_millis(2));
+        assert_eq!(operations.wait().await, [first, second, third]);
+        assert_eq!(operations.pending(), 0);
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 async function main() {
-    const own = await refusal(() => http.get("{server}/never", { timeout: 20 }));
+    const own = await refusal(() => http.get("{server}/never", { timeout: 200 }));
     const limit = await refusal(() => http.get("{server}/never"));
     return { own, limit };
 }
