@@ -176,7 +176,7 @@ fn what_is_cut_short_is_refused() {
     let ends = (0..200).chain((200..bytes.len()).step_by(9973)).chain(bytes.len() - 200..bytes.len());
     for end in ends {
         let reason = fixture.refusal(&bytes[..end]);
-        let expected = if end < 4 { "not WebAssembly at all" } else { "cut short or damaged" };
+        let expected = if end < 4 { "it is not WebAssembly" } else { "cut short or damaged" };
         assert!(reason.contains(expected), "{end} bytes: {reason}");
     }
 }
@@ -242,7 +242,7 @@ fn core_modules_and_other_files_are_refused() {
     assert!(fixture.refusal(ENGINE).contains("a core WebAssembly module"));
     assert!(fixture.refusal(&fixture.compiled.snapshot).contains("a core WebAssembly module"));
     for bytes in [&b""[..], b"\0", b"function main() {}", b"\x7fELF"] {
-        assert!(fixture.refusal(bytes).contains("not WebAssembly at all"));
+        assert!(fixture.refusal(bytes).contains("it is not WebAssembly"));
     }
 }
 

@@ -17,7 +17,7 @@ fn the_readme_lists_every_limit_with_its_default() {
     let missing: Vec<String> = Limit::ALL
         .iter()
         .map(|limit| {
-            // As settings spell it: `128MiB` for `128.0MiB`.
+            // As settings spell it: `128MiB` for `128MiB`.
             let default = limit.show(defaults.get(*limit)).replace(".0", "");
             format!("| `{}` | {default} |", limit.name())
         })

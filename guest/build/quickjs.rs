@@ -60,6 +60,18 @@ const EDITS: &[Edit] = &[
         replace: "    s->eol = s->buf_ptr - 1;\n",
         times: 1,
     },
+    Edit {
+        why: "numbers of JSON become integers where they are, or all arithmetic on them takes the slow path; \
+              and the C library's strtod computes in software",
+        find: "    s->token.u.num.val = js_float64(strtod((const char *)p_start, NULL));\n    *pp = p;\n",
+        replace: "    {\n        const uint8_t *q = p_start;\n        bool negative = *q == '-';\n        int64_t n = 0;\n        \
+                  if (*q == '-' || *q == '+')\n            q++;\n        \
+                  while (is_digit(*q) && q - p_start < 16)\n            n = n * 10 + (*q++ - '0');\n        \
+                  if (q == p && !(negative && n == 0)) {\n            s->token.u.num.val = js_int64(negative ? -n : n);\n        \
+                  } else {\n            JSATODTempMem memory;\n            \
+                  s->token.u.num.val = js_float64(js_atod((const char *)p_start, NULL, 10, 0, &memory));\n        }\n    }\n    *pp = p;\n",
+        times: 1,
+    },
     // From here on: QuickJS notes positions at calls and throws only. Errors of
     // a property of undefined or an unknown name would show the function's
     // first line.

@@ -14,15 +14,15 @@ use std::time::Duration;
 use serde::Deserialize;
 use sha2::Digest;
 use tokio::time::Instant;
-use wasmtime::{Linker, Module, Store, UpdateDeadline};
+use wasmtime::{Linker, Store};
 
 use self::artifact::Description;
 use self::source::{Source, SyntaxError};
+use crate::runtime;
 use crate::runtime::call::MemoryMeter;
-use crate::runtime::engine::{BASE, Engine, STACK_TOP};
+use crate::runtime::engine::{Engine, HardDeadline, STACK_TOP};
 use crate::runtime::limits::{Limit, Limits};
 use crate::runtime::outcome::{LimitInfo, ScriptError, Status};
-use crate::runtime::sandbox::HardDeadline;
 use crate::runtime::stack;
 
 /// The longest source text, in bytes: more than any hand-written script and most
@@ -164,13 +164,9 @@ pub async fn compile(engine: &Engine, file: &str, text: &str, limits: &Limits) -
         .map_err(CompileError::Syntax)?;
     let mut store = Store::new(&engine.wasmtime, Loading { limits: limits.clone(), memory: MemoryMeter::default() });
     store.limiter(|loading| loading);
-    store.set_fuel(if limits.fuel == 0 { u64::MAX } else { limits.fuel })?;
+    runtime::engine::fuel(&mut store, limits.fuel)?;
     let deadline = Instant::now() + Duration::from_millis(limits.timeout);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |_| {
-        if Instant::now() >= deadline { Err(HardDeadline.into()) } else { Ok(UpdateDeadline::Yield(1)) }
-    });
-    match load(engine, &mut store, file, text, &source).await {
+    match runtime::engine::until(deadline, load(engine, &mut store, file, text, &source)).await {
         Ok(compiled) => compiled,
         Err(trap) => Err(stopped(&store, limits, trap)),
     }
@@ -185,8 +181,7 @@ async fn load(
     source: &Source,
 ) -> wasmtime::Result<Result<Compiled, CompileError>> {
     let mut linker = Linker::new(&engine.wasmtime);
-    let base = Module::new(&engine.wasmtime, BASE)?;
-    let base = linker.instantiate_async(&mut *store, &base).await?;
+    let base = linker.instantiate_async(&mut *store, &engine.base).await?;
     linker.instance(&mut *store, "snapshot", base)?;
     // There is no host at compile time; the engine says so before it would call.
     linker.define_unknown_imports_as_traps(&engine.module)?;

@@ -1,15 +1,18 @@
 //! The one engine that all scripts run in, and the machine code it shares.
 
+use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sha2::Digest;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, Module, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Store};
 
 use super::bindings::Script;
 use super::call::Call;
@@ -25,9 +28,11 @@ const IMPORTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/imports.bin"));
 pub const TAIL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tail.bin"));
 include!(concat!(env!("OUT_DIR"), "/engine.rs"));
 
-/// How often the clock that interrupts scripts ticks. A busy script shares its
-/// core, and a deadline is kept, to this precision.
-pub const TICK: Duration = Duration::from_millis(10);
+/// How much fuel a busy script burns, about a millisecond's, before others get
+/// their turn on its core and its deadline is looked at. An epoch would do the
+/// same, and would be looked at once more in each turn of the interpreter's loop:
+/// a third of the time of a loop of integers.
+const TURN: u64 = 10_000_000;
 
 /// The stack of Wasm frames. QuickJS's own check (guest/src/load.rs) must come
 /// first for every shape of recursion, JSON included.
@@ -67,6 +72,8 @@ impl Default for Options {
 pub struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
     pub(crate) module: Module,
+    /// The memory before any script, in which scripts are compiled.
+    pub(crate) base: Module,
     component: Component,
     linker: Linker<Call>,
     pub(crate) slots: Arc<Semaphore>,
@@ -91,6 +98,16 @@ impl Engine {
             },
             Module::serialize,
         )?;
+        let base = cached(
+            &cache,
+            BASE,
+            || Module::new(&wasmtime, BASE),
+            |path| {
+                // SAFETY: as above.
+                unsafe { Module::deserialize_file(&wasmtime, path) }
+            },
+            Module::serialize,
+        )?;
         let sections = [HEAD, IMPORTS, TAIL].concat();
         let component = cached(
             &cache,
@@ -107,17 +124,10 @@ impl Engine {
         linker.root().module("engine", &module)?;
         Script::add_to_linker::<_, HasSelf<Call>>(&mut linker, |call| call)?;
 
-        let ticking = wasmtime.weak();
-        std::thread::Builder::new().name("airlock-clock".into()).spawn(move || {
-            while let Some(engine) = ticking.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(TICK);
-            }
-        })?;
         Ok(Arc::new(Engine {
             wasmtime,
             module,
+            base,
             component,
             linker,
             slots: Arc::new(Semaphore::new(options.sandboxes as usize)),
@@ -149,6 +159,40 @@ impl Engine {
     }
 }
 
+/// Gives a store its fuel; 0 is as good as endless. It yields at each turn.
+pub(crate) fn fuel<T>(store: &mut Store<T>, limit: u64) -> wasmtime::Result<u64> {
+    let fuel = if limit == 0 { u64::MAX } else { limit };
+    store.set_fuel(fuel)?;
+    store.fuel_async_yield_interval(Some(TURN))?;
+    Ok(fuel)
+}
+
+/// The end of the grace period.
+#[derive(Debug, thiserror::Error)]
+#[error("the deadline has passed")]
+pub struct HardDeadline;
+
+/// Drives a call of Wasm until its deadline. Nothing in the script can catch it.
+pub(crate) async fn until<T>(
+    deadline: Instant,
+    running: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    let mut running = std::pin::pin!(running);
+    let mut timer = std::pin::pin!(tokio::time::sleep_until(deadline));
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(result) = running.as_mut().poll(context) {
+            return Poll::Ready(result);
+        }
+        // A busy script may keep the timer's thread from its work, so the clock
+        // is looked at as well.
+        if timer.as_mut().poll(context).is_ready() || Instant::now() >= deadline {
+            return Poll::Ready(Err(HardDeadline.into()));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
 fn config(options: &Options) -> Config {
     let sandboxes = options.sandboxes + COMPILERS;
     let mut pool = PoolingAllocationConfig::default();
@@ -171,7 +215,6 @@ fn config(options: &Options) -> Config {
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-        .epoch_interruption(true)
         .consume_fuel(true)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(WASM_STACK + HOST_STACK)

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
 use serde_json::value::RawValue;
-use tokio::time::Instant;
-use wasmtime::{Module, Store, Trap, UpdateDeadline};
+use wasmtime::{Module, Store, Trap};
 
 use super::bindings::airlock::script::types::{Call as Request, Cause, ScriptError as Raised};
 use super::bindings::{Script, ScriptPre};
 use super::call::{Call, Stopped};
-use super::engine::Engine;
+use super::engine::{self, Engine, HardDeadline};
 use super::failure::LimitHit;
 use super::limits::Limit;
 use super::outcome::{Outcome, ScriptError, Status};
@@ -27,11 +26,6 @@ pub struct Program {
 /// What one host call may make the host allocate for its arguments, in bytes:
 /// more than the largest that any limit admits, so that the limits answer first.
 const HOSTCALL_BYTES: usize = 32 << 20;
-
-/// The trap at the end of the grace period.
-#[derive(Debug, thiserror::Error)]
-#[error("the deadline has passed")]
-pub struct HardDeadline;
 
 /// No sandbox was free in time.
 #[derive(Debug, thiserror::Error)]
@@ -97,17 +91,11 @@ pub struct Sandbox {
 impl Sandbox {
     pub fn new(engine: &Engine, call: Call) -> Sandbox {
         let limits = call.limits.clone();
-        let hard = call.hard_deadline;
         let mut store = Store::new(&engine.wasmtime, call);
         store.limiter(|call| call);
-        let fuel = if limits.fuel == 0 { u64::MAX } else { limits.fuel };
         // Fuel is configured, so it can be set.
-        let _ = store.set_fuel(fuel);
+        let fuel = engine::fuel(&mut store, limits.fuel).unwrap_or_default();
         store.set_hostcall_fuel(HOSTCALL_BYTES.max(limits.output_bytes.saturating_mul(2) as usize));
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
-            if Instant::now() >= hard { Err(HardDeadline.into()) } else { Ok(UpdateDeadline::Yield(1)) }
-        });
         Sandbox { store, script: None, started: Stopwatch::now(), fuel }
     }
 
@@ -125,7 +113,8 @@ impl Sandbox {
         }
         let request =
             Request { entry: entry.map(str::to_owned), input, memory: limits.memory, output: limits.output_bytes };
-        match self.call(program, &request).await {
+        let deadline = self.store.data().hard_deadline;
+        match engine::until(deadline, self.call(program, &request)).await {
             Ok(Ok(text)) => RawValue::from_string(text).map_err(|_| internal("the engine's answer is not JSON")),
             Ok(Err(error)) => Err(self.explain(program, entry, error)),
             Err(trap) => Err(self.trapped(trap)),
