@@ -224,14 +224,13 @@ fn files_that_are_no_scripts_are_refused() {
 #[test]
 fn arguments_that_are_not_json_are_refused_with_their_place() {
     let folder = Folder::with(&[("greet.js", GREET), ("bad.json", "{\n  \"name\": Ada\n}\n")]);
-    folder
-        .airlock(&["run", "greet.js", "--input", "{name: 1}"])
-        .is(2)
-        .says("line 1, column 2")
-        .says("not JSON");
+    folder.airlock(&["run", "greet.js", "--input", "{name: 1}"]).is(2).says("line 1, column 2").says("not JSON");
     folder.airlock(&["run", "greet.js", "--input", ""]).is(2).says("--input");
     folder.airlock(&["run", "greet.js", "--input", "{} {}"]).is(2).says("line 1, column 4");
-    folder.airlock(&["run", "greet.js", "--input", "@bad.json"]).is(2).says("bad.json: line 2, column 11");
+    folder
+        .airlock(&["run", "greet.js", "--input", "@bad.json"])
+        .is(2)
+        .says("bad.json: this is not JSON: expected value, at line 2, column 11");
     folder
         .airlock(&["run", "greet.js", "--input", "@missing.json"])
         .is(2)
@@ -245,7 +244,8 @@ fn arguments_that_are_not_json_are_refused_with_their_place() {
     folder
         .airlock(&["run", "greet.js", "--context", r#"{"user": {"permissions": "all"}}"#])
         .is(2)
-        .says("--context: line 1");
+        .says("--context: ")
+        .says("at line 1, column 30");
     folder.airlock(&["run", "greet.js", "--context", r#"{"tenant": {}}"#]).is(2).says("missing field `id`");
 }
 
