@@ -49,7 +49,7 @@ const EDITS: &[Edit] = &[
         times: 1,
     },
     Edit {
-        why: "every function keeps a copy of its source for toString, which would double each snapshot",
+        why: "every function keeps a copy of its source for toString, nested ones again, in every snapshot",
         find: "    b->source = fd->source;\n    b->source_len = fd->source_len;\n",
         replace: "    js_free(ctx, fd->source);\n    fd->source = NULL;\n    b->source = NULL;\n    b->source_len = 0;\n",
         times: 1,
