@@ -88,33 +88,15 @@ impl Engine {
             .map_err(anyhow::Error::from)
             .context("starting the WebAssembly engine")?;
         let cache = options.cache.map(|folder| Cache::open(folder, &wasmtime)).transpose()?;
-        let module = cached(
-            &cache,
-            ENGINE,
-            || Module::new(&wasmtime, ENGINE),
-            |path| {
-                // SAFETY: the cache holds only what this program wrote (see Cache).
-                unsafe { Module::deserialize_file(&wasmtime, path) }
-            },
-            Module::serialize,
-        )?;
-        let base = cached(
-            &cache,
-            BASE,
-            || Module::new(&wasmtime, BASE),
-            |path| {
-                // SAFETY: as above.
-                unsafe { Module::deserialize_file(&wasmtime, path) }
-            },
-            Module::serialize,
-        )?;
+        let module = cached_module(&cache, &wasmtime, ENGINE)?;
+        let base = cached_module(&cache, &wasmtime, BASE)?;
         let sections = [HEAD, IMPORTS, TAIL].concat();
         let component = cached(
             &cache,
             &sections,
             || Component::new(&wasmtime, &sections),
             |path| {
-                // SAFETY: as above.
+                // SAFETY: the cache holds only what this program wrote (see Cache).
                 unsafe { Component::deserialize_file(&wasmtime, path) }
             },
             Component::serialize,
@@ -139,16 +121,7 @@ impl Engine {
 
     /// Machine code for a snapshot module, out of the cache where it is there.
     pub(crate) fn snapshot(&self, snapshot: &[u8]) -> Result<Module> {
-        cached(
-            &self.cache,
-            snapshot,
-            || Module::new(&self.wasmtime, snapshot),
-            |path| {
-                // SAFETY: the cache holds only what this program wrote (see Cache).
-                unsafe { Module::deserialize_file(&self.wasmtime, path) }
-            },
-            Module::serialize,
-        )
+        cached_module(&self.cache, &self.wasmtime, snapshot)
     }
 
     /// A script's instances, but for their creation.
@@ -263,6 +236,20 @@ impl Cache {
         }
         self.folder.join(name)
     }
+}
+
+/// A core module's machine code.
+fn cached_module(cache: &Option<Cache>, wasmtime: &wasmtime::Engine, module: &[u8]) -> Result<Module> {
+    cached(
+        cache,
+        module,
+        || Module::new(wasmtime, module),
+        |path| {
+            // SAFETY: the cache holds only what this program wrote (see Cache).
+            unsafe { Module::deserialize_file(wasmtime, path) }
+        },
+        Module::serialize,
+    )
 }
 
 /// Reads machine code from the cache, or makes and keeps it. A cache that can't

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
 use serde_json::value::RawValue;
-use wasmtime::{Module, Store, Trap};
+use wasmtime::{Store, Trap};
 
 use super::bindings::airlock::script::types::{Call as Request, Cause, ScriptError as Raised};
 use super::bindings::{Script, ScriptPre};
@@ -49,11 +49,8 @@ impl Program {
 
     /// Loads what this host has compiled itself.
     pub fn from_snapshot(engine: &Engine, snapshot: &[u8], description: Description) -> anyhow::Result<Program> {
-        Program::link(engine, &engine.snapshot(snapshot)?, description)
-    }
-
-    fn link(engine: &Engine, snapshot: &Module, description: Description) -> anyhow::Result<Program> {
-        Ok(Program { pre: engine.link(snapshot)?, description: Arc::new(description) })
+        let pre = engine.link(&engine.snapshot(snapshot)?)?;
+        Ok(Program { pre, description: Arc::new(description) })
     }
 
     pub fn description(&self) -> &Description {
