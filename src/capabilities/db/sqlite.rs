@@ -161,6 +161,8 @@ pub struct Guarded {
     set: Option<[u64; 4]>,
 }
 
+static TURNING_TO_LOG: Mutex<()> = Mutex::new(());
+
 /// Opens a file, without guards, and makes it where it is not there.
 pub fn open(path: &Path) -> anyhow::Result<Connection> {
     if let Some(directory) = path.parent() {
@@ -174,7 +176,12 @@ pub fn open(path: &Path) -> anyhow::Result<Connection> {
     // Without SQLITE_OPEN_URI: a path is a path.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    {
+        // Two connections that turn a new file to a log get in each other's way,
+        // and SQLite waits for neither.
+        let _turn = TURNING_TO_LOG.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+    }
     // What was acknowledged is on disk, also after a power failure.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
