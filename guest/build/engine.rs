@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, bail, ensure};
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
-    ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportSection, ImportSection, MemorySection,
-    MemoryType, Module, RefType, TableType,
+    CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportSection, ImportSection,
+    Instruction, MemorySection, MemoryType, Module, RefType, TableType,
 };
 use wasmparser::{DataKind, ExternalKind, Operator, Parser, Payload, TypeRef};
 
@@ -219,6 +219,28 @@ pub fn split(module: &[u8]) -> Result<Parts> {
         /// The imported table comes first.
         fn table_index(&mut self, index: u32) -> Result<u32, reencode::Error<Self::Error>> {
             Ok(index + 1)
+        }
+
+        /// A `nop` begins each loop. The host gives fuel's price to it alone
+        /// (src/runtime/engine.rs), which is far cheaper than counting in every
+        /// branch.
+        fn parse_function_body(
+            &mut self,
+            code: &mut CodeSection,
+            body: wasmparser::FunctionBody<'_>,
+        ) -> Result<(), reencode::Error<Self::Error>> {
+            let mut function = self.new_function_with_parsed_locals(&body)?;
+            let mut reader = body.get_operators_reader()?;
+            while !reader.eof() {
+                let instruction = self.parse_instruction(&mut reader)?;
+                let begins_loop = matches!(instruction, Instruction::Loop(_));
+                function.instruction(&instruction);
+                if begins_loop {
+                    function.instruction(&Instruction::Nop);
+                }
+            }
+            code.function(&function);
+            Ok(())
         }
 
         fn parse_import_section(

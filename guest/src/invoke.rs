@@ -8,7 +8,7 @@ use javy::quickjs::{Ctx, Function, Persistent, Promise, Value, promise::PromiseS
 use crate::airlock::script::tasks as host;
 use crate::airlock::script::types::{Call, Cause, Failure, ScriptError};
 use crate::state::{self, LOADED, Loaded};
-use crate::{errors, log, tasks, utils};
+use crate::{errors, json, log, tasks, utils};
 
 /// What the heap keeps free under the sandbox's limit, so that the script sees
 /// an error it can catch before the sandbox ends: the heap grows in steps and
@@ -63,8 +63,7 @@ fn run(ctx: &Ctx<'_>, loaded: &Loaded, call: Call) -> Result<String, ScriptError
     let value = settle(ctx, &name, returned);
     report_rejections(ctx);
     let value = value?;
-    let to_json = restore(&loaded.to_json)?;
-    let text: String = to_json.call((value, "the returned value", "result")).map_err(|_| {
+    let text = to_json(ctx, loaded, value).map_err(|_| {
         let mut error = thrown(ctx);
         if error.cause == Cause::Thrown && error.name == "TypeError" {
             error.cause = Cause::Output;
@@ -77,6 +76,18 @@ fn run(ctx: &Ctx<'_>, loaded: &Loaded, call: Call) -> Result<String, ScriptError
         return Err(error);
     }
     Ok(text)
+}
+
+/// The returned value as JSON text.
+fn to_json<'js>(ctx: &Ctx<'js>, loaded: &Loaded, value: Value<'js>) -> javy::quickjs::Result<String> {
+    match json::stringify(ctx.clone(), value.clone()) {
+        Ok(text) if text.is_undefined() => Ok("null".to_owned()),
+        Ok(text) => text.get(),
+        Err(_) => {
+            let thrown = ctx.catch();
+            loaded.refuse.clone().restore(ctx)?.call((thrown, value, "the returned value", "result"))
+        }
+    }
 }
 
 /// The entry of that name; without one the default export, else `main`, else

@@ -1,5 +1,5 @@
 (function (native, shared) {
-  const { stringify } = JSON;
+  const { stringify } = native;
   const { keys } = Object;
   const { isArray } = Array;
   const REFUSED = {
@@ -8,16 +8,6 @@
     symbol: ["a symbol", "leave it out"],
     cycle: ["a cycle, an object that contains itself", "leave it out"],
   };
-
-  function refuse(key, value) {
-    switch (typeof value) {
-      case "bigint":
-      case "function":
-      case "symbol":
-        throw REFUSED;
-    }
-    return value;
-  }
 
   // Finds what stringify refused. Only errors pay for it.
   function locate(value, path, key, parents) {
@@ -37,18 +27,21 @@
     return null;
   }
 
-  // `what` and `root` name the value in an error, as in «the returned value»
-  // and «result».
+  // Throws for what stringify has thrown. `what` and `root` name the value, as in
+  // «the returned value» and «result».
+  shared.refuse = function (error, value, what, root) {
+    if (!(error instanceof TypeError)) throw error;
+    const found = locate(value, root, "", []);
+    if (!found) throw error;
+    const [path, [kind, advice]] = found;
+    throw new TypeError(`${what} can't be expressed as JSON: ${path} is ${kind}; ${advice}`);
+  };
+
   shared.toJson = function (value, what, root) {
     try {
-      const text = stringify(value, refuse);
-      return text === undefined ? "null" : text;
+      return stringify(value) ?? "null";
     } catch (error) {
-      if (error !== REFUSED && !(error instanceof TypeError)) throw error;
-      const found = locate(value, root, "", []);
-      if (!found) throw error;
-      const [path, [kind, advice]] = found;
-      throw new TypeError(`${what} can't be expressed as JSON: ${path} is ${kind}; ${advice}`);
+      return shared.refuse(error, value, what, root);
     }
   };
 });

@@ -8,6 +8,7 @@ mod context;
 mod db;
 mod errors;
 mod events;
+mod heap;
 mod http;
 mod invoke;
 mod json;
@@ -19,6 +20,7 @@ mod storage;
 mod tasks;
 mod utils;
 mod wasi;
+mod wipe;
 
 use javy::quickjs::{self, Ctx, Object};
 
@@ -39,19 +41,19 @@ export!(Engine);
 struct Capability {
     name: &'static str,
     register: for<'js> fn(&Ctx<'js>, &Object<'js>) -> quickjs::Result<()>,
-    script: &'static str,
+    script: wipe::Text,
 }
 
 /// THE list. `json` is not a capability, but all others share it.
 const CAPABILITIES: &[Capability] = &[
-    Capability { name: "json", register: json::register, script: include_str!("json.js") },
-    Capability { name: "tasks", register: tasks::register, script: include_str!("tasks/tasks.js") },
-    Capability { name: "log", register: log::register, script: include_str!("log/log.js") },
-    Capability { name: "context", register: context::register, script: include_str!("context/context.js") },
-    Capability { name: "utils", register: utils::register, script: include_str!("utils/utils.js") },
-    Capability { name: "storage", register: storage::register, script: include_str!("storage/storage.js") },
-    Capability { name: "db", register: db::register, script: include_str!("db/db.js") },
-    Capability { name: "services", register: services::register, script: include_str!("services/services.js") },
-    Capability { name: "events", register: events::register, script: include_str!("events/events.js") },
-    Capability { name: "http", register: http::register, script: include_str!("http/http.js") },
+    Capability { name: "json", register: json::register, script: wipe::text!("json.js") },
+    Capability { name: "tasks", register: tasks::register, script: wipe::text!("tasks/tasks.js") },
+    Capability { name: "log", register: log::register, script: wipe::text!("log/log.js") },
+    Capability { name: "context", register: context::register, script: wipe::text!("context/context.js") },
+    Capability { name: "utils", register: utils::register, script: wipe::text!("utils/utils.js") },
+    Capability { name: "storage", register: storage::register, script: wipe::text!("storage/storage.js") },
+    Capability { name: "db", register: db::register, script: wipe::text!("db/db.js") },
+    Capability { name: "services", register: services::register, script: wipe::text!("services/services.js") },
+    Capability { name: "events", register: events::register, script: wipe::text!("events/events.js") },
+    Capability { name: "http", register: http::register, script: wipe::text!("http/http.js") },
 ];

@@ -10,7 +10,7 @@ use javy::{Config, Runtime};
 
 use crate::airlock::script::types::{Cause, ScriptError};
 use crate::state::{LOADED, Loaded};
-use crate::{CAPABILITIES, errors, invoke};
+use crate::{CAPABILITIES, errors, invoke, wipe};
 
 /// The part of the C stack that QuickJS may use. The linker gives the stack
 /// its size (guest/build); the rest is for the frames that QuickJS does not count.
@@ -43,6 +43,7 @@ unsafe extern "C" fn load(request: *mut u8, length: usize) -> *const u8 {
         }}),
     };
     drop(request);
+    wipe::end();
     let text = answer.to_string();
     let mut bytes = (text.len() as u32).to_le_bytes().to_vec();
     bytes.extend(text.as_bytes());
@@ -72,7 +73,7 @@ fn run(request: &[u8]) -> std::result::Result<Vec<String>, ScriptError> {
     let runtime = Runtime::new(config).map_err(|error| broken(error.to_string()))?;
     let loaded = runtime.context().with(|ctx| {
         let describe = |ctx: &Ctx<'_>| errors::describe(ctx, &ctx.catch());
-        let to_json = prepare(&ctx).map_err(|_| describe(&ctx))?;
+        let refuse = prepare(&ctx).map_err(|_| describe(&ctx))?;
         invoke::limit_memory(&ctx, memory);
         let entries =
             evaluate(&ctx, text("name"), text("kind"), text("source"), &names).map_err(|error| match error {
@@ -84,16 +85,16 @@ fn run(request: &[u8]) -> std::result::Result<Vec<String>, ScriptError> {
                     error
                 }
             })?;
-        Ok::<_, ScriptError>((to_json, entries))
+        Ok::<_, ScriptError>((refuse, entries))
     });
-    let (to_json, entries) = loaded?;
+    let (refuse, entries) = loaded?;
     let found = entries.keys().cloned().collect();
     runtime.context().with(|ctx| ctx.run_gc());
-    LOADED.set(Some(Loaded { runtime, entries, to_json }));
+    LOADED.set(Some(Loaded { runtime, entries, refuse }));
     Ok(found)
 }
 
-/// Installs what scripts see, and answers the function that makes JSON text.
+/// Installs what scripts see, and answers the function that throws for what is not JSON.
 fn prepare(ctx: &Ctx<'_>) -> Result<Persistent<Function<'static>>> {
     ctx.globals().remove("Javy")?;
     invoke::track_rejections(ctx);
@@ -103,11 +104,11 @@ fn prepare(ctx: &Ctx<'_>) -> Result<Persistent<Function<'static>>> {
         (capability.register)(ctx, &native)?;
         let mut options = EvalOptions::default();
         options.filename = Some(format!("airlock:{}", capability.name));
-        let install: Function = ctx.eval_with_options(capability.script, options)?;
+        let install: Function = ctx.eval_with_options(wipe::take(capability.script), options)?;
         install.call::<_, ()>((native, shared.clone()))?;
     }
-    let to_json: Function = shared.get("toJson")?;
-    Ok(Persistent::save(ctx, to_json))
+    let refuse: Function = shared.get("refuse")?;
+    Ok(Persistent::save(ctx, refuse))
 }
 
 enum Evaluation<'js> {

@@ -13,8 +13,8 @@ pub struct Loaded {
     pub runtime: Runtime,
     /// What can be called, by name.
     pub entries: BTreeMap<String, Persistent<Function<'static>>>,
-    /// Turns a value into JSON text, or throws an error that names the path.
-    pub to_json: Persistent<Function<'static>>,
+    /// Throws for a value that JSON cannot carry, with its path.
+    pub refuse: Persistent<Function<'static>>,
 }
 
 thread_local! {

@@ -67,8 +67,8 @@ limits! {
     /// How long a script may clean up after the soft deadline before it is
     /// stopped for good.
     Grace grace: Time = SECOND / 2;
-    /// Instructions that a call may execute; 0 is no limit. Time bounds a call
-    /// anyway; fuel prices it.
+    /// Work that a call may do: 16 for each operation or so, 1 for each byte
+    /// copied; 0 is no limit. Time bounds a call anyway; fuel prices it.
     Fuel fuel: Count = 0;
     /// The linear memory of a call. The reference's default.
     Memory memory: Size = 128 * MIB;
