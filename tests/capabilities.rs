@@ -155,10 +155,10 @@ impl Harness {
         let (host, walled, server) = runtime.block_on(async {
             let mut settings = Settings::load(Some(Path::new("tests/capabilities/airlock.toml")), |_| None)?;
             settings.data = data.path().join("walled");
-            let walled = Host::open_with_cache(settings.clone(), Some(support::cache())).await?;
+            let walled = Host::builder(settings.clone()).cache(support::cache()).open().await?;
             settings.data = data.path().join("open");
             settings.http.private_networks = vec!["127.0.0.1/32".parse()?];
-            let host = Host::open_with_cache(settings, Some(support::cache())).await?;
+            let host = Host::builder(settings).cache(support::cache()).open().await?;
             anyhow::Ok((host, walled, Server::start().await?))
         })?;
         Ok(Harness { runtime, host, walled, server, data, update })

@@ -13,11 +13,15 @@ pub mod storage;
 pub mod tasks;
 pub mod utils;
 
+use crate::tenant::quota;
+
 /// What the process owns.
 pub struct Process {
     pub db: db::Process,
     pub events: events::Process,
     pub http: http::Process,
+    /// What tenants may use of all of these, and have used.
+    pub quotas: quota::Ledger,
     pub services: services::Process,
     pub storage: storage::Process,
 }
@@ -32,5 +36,6 @@ pub struct Grant {
 #[derive(Default)]
 pub struct Held {
     pub db: db::Held,
+    pub http: http::Held,
     pub log: log::Held,
 }

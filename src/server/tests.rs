@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -15,7 +15,9 @@ use tokio::sync::{Notify, oneshot};
 use super::*;
 use crate::runtime::outcome::{LimitInfo, ScriptError, Status};
 use crate::settings::{ScriptKind, TenantSettings, TokenDigest, UserSettings};
+use crate::store::clock::Clock;
 use crate::tenant::User;
+use crate::tenant::quota::{Ledger, Quotas};
 use route::{Pattern, Route};
 
 /// Answers by the script's name; `returns` gives back the request's body.
@@ -24,6 +26,8 @@ struct Fake {
     calls: Mutex<Vec<Invoke>>,
     began: Notify,
     release: Notify,
+    quotas: Quotas,
+    ledger: OnceLock<Ledger>,
 }
 
 impl Fake {
@@ -41,8 +45,14 @@ impl Fake {
 }
 
 impl Scripts for Fake {
-    fn invoke(&self, request: Invoke) -> BoxFuture<'_, Invocation> {
+    fn admit(&self, tenant: &str) -> Result<Admission, Exceeded> {
+        let ledger = self.ledger.get_or_init(|| Ledger::new(self.quotas.clone(), HashMap::new(), Clock::manual(0)));
+        ledger.account(tenant).admit()
+    }
+
+    fn invoke(&self, request: Invoke, admission: Admission) -> BoxFuture<'_, Invocation> {
         Box::pin(async move {
+            let _admission = admission;
             self.calls.lock().unwrap().push(request.clone());
             let name = request.script.name.split(' ').next().unwrap_or_default();
             let ended = |status, result: Option<&str>| {
@@ -139,6 +149,7 @@ fn settings() -> Settings {
             tenant: Tenant { id: id.to_owned(), name: id.to_uppercase() },
             schema: None,
             seed: None,
+            quotas: None,
         });
     }
     settings.users = vec![
@@ -186,7 +197,7 @@ impl Host {
     async fn start(change: impl FnOnce(&mut Settings)) -> Host {
         let mut settings = settings();
         change(&mut settings);
-        let fake = Arc::new(Fake::default());
+        let fake = Arc::new(Fake { quotas: settings.quotas.clone(), ..Fake::default() });
         let server = Server::bind(&settings, fake.clone()).await.unwrap();
         let address = server.address();
         let (stop, stopped) = oneshot::channel();

@@ -120,7 +120,8 @@ fn a_full_file() {
     assert_eq!(settings.users[0].token, TokenDigest::of(b"ann-secret"));
     assert_eq!(settings.users[1].token, TokenDigest::of(b"test"));
     assert_eq!(settings.services["clients"], ServiceSettings::default());
-    assert_eq!(settings.services["people"].table.as_deref(), Some("clients"));
+    let people = ServiceKind::Table { table: Some("clients".into()), key: Some("id".into()) };
+    assert_eq!(settings.services["people"].kind, people);
     assert_eq!(settings.services["notifications"].kind, ServiceKind::Notifications);
 
     let [report, order, nightly] = settings.scripts.as_slice() else { panic!("three scripts") };

@@ -1,5 +1,7 @@
 //! For whom a call runs. Comes in with the call, never from the script.
 
+pub mod quota;
+
 /// Set at once for a call and shared by everything that it starts.
 #[derive(Debug, Clone)]
 pub struct Identity {
