@@ -6,12 +6,14 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 
 use airlock::capabilities::services::{Service, ServiceError};
 use airlock::host::{Host, Run};
 use airlock::runtime::limits::Limits;
 use airlock::settings::{Settings, TenantSettings};
+use airlock::tenant::quota::Quotas;
 use airlock::tenant::{Execution, Identity, Script, Tenant, User};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -38,7 +40,8 @@ impl Stock {
         let [Value::String(article), quantity] = arguments else {
             return Err(ServiceError::new("bad_arguments", "stock.reserve takes an article and a quantity"));
         };
-        let quantity = quantity.as_u64().ok_or_else(|| ServiceError::new("bad_arguments", "a quantity is a whole number"))?;
+        let quantity =
+            quantity.as_u64().ok_or_else(|| ServiceError::new("bad_arguments", "a quantity is a whole number"))?;
         let mut pieces = self.0.lock().map_err(ServiceError::internal)?;
         match pieces.get_mut(&(tenant.to_owned(), article.clone())) {
             Some(left) if *left >= quantity => {
@@ -66,43 +69,54 @@ impl Service for Stock {
     }
 }
 
-/// Runs the script for an order. Answers what it returned, as JSON.
-pub async fn run(order: Value) -> Result<String, Box<dyn std::error::Error>> {
-    let folder = tempfile::tempdir()?;
+/// Runs the script for each order, with its databases in the folder `data`.
+/// Answers what it returned, as JSON.
+pub async fn run(data: &Path, orders: &[Value]) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let acme = Tenant { id: "acme".into(), name: "Acme Outdoor".into() };
     let settings = Settings {
-        data: folder.path().to_owned(),
+        data: data.to_owned(),
         limits: Limits { timeout: 2_000, ..Limits::default() },
+        quotas: Quotas { calls_per_minute: 600, ..Quotas::default() },
         tenants: vec![TenantSettings { tenant: acme.clone(), schema: None, seed: None, quotas: None }],
         ..Settings::default()
     };
     let stock = Stock(Mutex::new(BTreeMap::from([(("acme".into(), "tent".into()), 5)])));
     let host = Host::builder(settings).service("stock", stock).open().await?;
 
-    // Compile a script once, and call it as often as you like.
+    // A script is compiled once and called as often as there is something to do.
     let program = host.compile("order.js", SCRIPT).await?;
-
-    // For whom it runs is the application's to say.
-    let identity = Identity {
-        tenant: acme,
-        user: Some(User { id: "maya".into(), ..User::default() }),
-        script: Script { id: "order".into(), name: "order".into(), kind: "embedded".into(), file: "order.js".into() },
-        execution: Execution { id: "1".into(), triggered_by: "api".into() },
-    };
-    let outcome = host.run(&program, Run { input: Some(order.to_string()), ..Run::new(identity) }).await?;
-
-    for line in &outcome.logs {
-        eprintln!("{}", line.get());
+    let mut answers = Vec::new();
+    for (number, order) in orders.iter().enumerate() {
+        // For whom it runs is the application's to say.
+        let identity = Identity {
+            tenant: acme.clone(),
+            user: Some(User { id: "maya".into(), ..User::default() }),
+            script: Script {
+                id: "order".into(),
+                name: "order".into(),
+                kind: "embedded".into(),
+                file: "order.js".into(),
+            },
+            execution: Execution { id: number.to_string(), triggered_by: "api".into() },
+        };
+        let outcome = host.run(&program, Run { input: Some(order.to_string()), ..Run::new(identity) }).await?;
+        for line in &outcome.logs {
+            eprintln!("{}", line.get());
+        }
+        match (outcome.result, outcome.error) {
+            (Some(result), _) => answers.push(result.get().to_owned()),
+            (None, error) => return Err(error.map_or_else(String::new, |error| error.message).into()),
+        }
     }
-    match (outcome.result, outcome.error) {
-        (Some(result), _) => Ok(result.get().to_owned()),
-        (None, error) => Err(error.map_or_else(String::new, |error| format!("{}: {}", error.name, error.message)).into()),
-    }
+    Ok(answers)
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("{}", run(json!({ "article": "tent", "quantity": 2 })).await?);
-    println!("{}", run(json!({ "article": "tent", "quantity": 9 })).await?);
+    let orders = [json!({ "article": "tent", "quantity": 2 }), json!({ "article": "tent", "quantity": 9 })];
+    let data = tempfile::tempdir()?;
+    for answer in run(data.path(), &orders).await? {
+        println!("{answer}");
+    }
     Ok(())
 }

@@ -227,7 +227,9 @@ impl Sandbox {
             return limited("LimitError", limit, hit.used);
         }
         match trap.downcast_ref::<Trap>() {
-            Some(Trap::OutOfFuel) if self.fuel == limits.fuel => return limited("LimitError", Limit::Fuel, limits.fuel),
+            Some(Trap::OutOfFuel) if self.fuel == limits.fuel => {
+                return limited("LimitError", Limit::Fuel, limits.fuel);
+            }
             Some(Trap::OutOfFuel) => {
                 let failure = Failure::from(call.account.exhausted(Quota::FuelPerMinute));
                 return raised(failure.name, failure.message, failure.limit);

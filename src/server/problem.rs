@@ -78,10 +78,7 @@ impl Problem {
     /// much it is stays between the operator and the tenant.
     pub fn quota(exceeded: &Exceeded) -> Problem {
         let seconds = exceeded.retry_after.as_millis().div_ceil(1000);
-        let detail = format!(
-            "This tenant's quota `{}` is used up; try again in {seconds} s.",
-            exceeded.quota.name()
-        );
+        let detail = format!("This tenant's quota `{}` is used up; try again in {seconds} s.", exceeded.quota.name());
         let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", detail);
         problem.headers.extend(HeaderValue::try_from(seconds.to_string()).ok().map(|value| (RETRY_AFTER, value)));
         problem

@@ -684,6 +684,54 @@ async fn what_a_script_returns() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_has_used_up_a_quota_is_told_when_to_come_back() {
+    let (log, _guard) = Log::watch();
+    let host = Host::start(|settings| settings.quotas.calls_per_minute = 2).await;
+    for _ in 0..2 {
+        assert_eq!(host.ask("GET", "/api/custom/echo", "", "").await.status, 201);
+    }
+    let answer = host.ask("POST", "/api/custom/echo", "", "a body that nobody reads").await;
+    assert_eq!((answer.status, answer.code().as_str()), (429, "quota_exceeded"));
+    assert_eq!(answer.header("retry-after"), "30");
+    assert_eq!(answer.json()["detail"], "This tenant's quota `calls_per_minute` is used up; try again in 30 s.");
+    let id = answer.header("x-execution-id");
+    for (key, value) in [("quota_value", "2"), ("used", "3"), ("setting", "quotas.calls_per_minute")] {
+        assert_eq!(log.find(id, key), value);
+    }
+    assert_eq!(host.fake.count(), 2);
+    assert_eq!(host.ask_as("bob", "GET", "/api/custom/echo", "", "").await.status, 201, "another tenant's is its own");
+}
+
+#[tokio::test]
+async fn what_is_still_being_sent_counts_as_waiting() {
+    let host = Host::start(|settings| {
+        settings.server.body_timeout = Duration::from_secs(600);
+        (settings.quotas.concurrent_calls, settings.quotas.waiting_calls) = (1, 1);
+    })
+    .await;
+    let mut senders = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(host.address).await.unwrap();
+        let head = format!("POST /api/custom/echo HTTP/1.1\r\n{ANN}Content-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The host asks for the body once it has let the call in.
+        let mut asked = [0; 25];
+        stream.read_exact(&mut asked).await.unwrap();
+        assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+        senders.push(stream);
+    }
+    let answer = host.ask("GET", "/api/custom/echo", "", "").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (429, "1"));
+    assert_eq!(host.ask_as("bob", "GET", "/api/custom/echo", "", "").await.status, 201);
+    let mut first = senders.remove(0);
+    first.write_all(b"{}").await.unwrap();
+    let mut answered = [0; 12];
+    first.read_exact(&mut answered).await.unwrap();
+    assert_eq!(&answered, b"HTTP/1.1 201");
+    assert_eq!(host.ask("GET", "/api/custom/echo", "", "").await.status, 201, "its place is free again");
+}
+
+#[tokio::test]
 async fn what_went_wrong_is_told_to_the_log() {
     let (log, _guard) = Log::watch();
     let host = Host::start(|_| {}).await;

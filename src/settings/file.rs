@@ -18,8 +18,8 @@ use url::Url;
 use super::error::Fault;
 use super::services::{self, ServiceTable};
 use super::{
-    HttpSettings, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings, TenantSettings,
-    TokenDigest, UserSettings, environment,
+    HttpSettings, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings, TenantSettings, TokenDigest,
+    UserSettings, environment,
 };
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::{Pattern, Route};
@@ -270,6 +270,10 @@ impl Reader<'_> {
 
         for (name, value) in &file.limits {
             let Some(limit) = Limit::ALL.iter().find(|limit| limit.name() == name.as_ref()) else {
+                if Quota::named(name.as_ref()).is_some() {
+                    return Err(Fault::new(name.span(), format!("`{}` is a quota", name.as_ref()))
+                        .help("a limit bounds one call, a quota all of a tenant's: it stands in [quotas]"));
+                }
                 let known: Vec<&str> = Limit::ALL.iter().map(|limit| limit.name()).collect();
                 return Err(unknown_key(name.span(), name.as_ref(), &known));
             };
@@ -554,8 +558,9 @@ fn quotas(given: &BTreeMap<Spanned<String>, Spanned<Scalar>>, quotas: &mut Quota
         };
         let parsed = quota.parse(&value.as_ref().0).map_err(|reason| Fault::new(value.span(), reason))?;
         if quota == Quota::ConcurrentCalls && parsed == 0 {
-            return Err(Fault::new(value.span(), "no script could run")
-                .help("take a script from a tenant with the script's `tenants`, or switch all off with `scripts_enabled`"));
+            return Err(Fault::new(value.span(), "no script could run").help(
+                "take a script from a tenant with the script's `tenants`, or switch all off with `scripts_enabled`",
+            ));
         }
         quotas.set(quota, parsed);
     }
@@ -588,7 +593,10 @@ fn size(setting: &Option<Spanned<Scalar>>, range: std::ops::RangeInclusive<u64>,
     Ok(())
 }
 
-pub(super) fn count(setting: &Option<Spanned<Scalar>>, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Fault> {
+pub(super) fn count(
+    setting: &Option<Spanned<Scalar>>,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<Option<u64>, Fault> {
     let Some(setting) = setting else { return Ok(None) };
     match setting.as_ref().0.replace('_', "").parse::<u64>() {
         Ok(count) if range.contains(&count) => Ok(Some(count)),

@@ -87,9 +87,8 @@ fn backend(
     let in_environment = format!("AIRLOCK_SERVICES_{}_SIGNING_KEY", named.to_ascii_uppercase());
     let fault = |message: String| Fault::new(name.span(), message);
     let key = match (variable(&in_environment).filter(|text| !text.is_empty()), &table.signing_key) {
-        (Some(text), _) => {
-            SigningKey::new(&text).map_err(|reason| fault(format!("the environment variable {in_environment}: {reason}")))?
-        }
+        (Some(text), _) => SigningKey::new(&text)
+            .map_err(|reason| fault(format!("the environment variable {in_environment}: {reason}")))?,
         // Points at the name: the place of the key is printed.
         (None, Some(text)) => SigningKey::new(text.as_ref()).map_err(fault)?,
         (None, None) => {

@@ -404,11 +404,7 @@ pub(crate) enum BodyError {
 }
 
 /// Reads a body as far as a limit allows.
-pub(crate) async fn body(
-    mut response: reqwest::Response,
-    limits: &Limits,
-    limit: Limit,
-) -> Result<Vec<u8>, BodyError> {
+pub(crate) async fn body(mut response: reqwest::Response, limits: &Limits, limit: Limit) -> Result<Vec<u8>, BodyError> {
     // An honest server that announces too much is refused at once. What the
     // others announce counts for nothing.
     let announced = response.content_length().unwrap_or(0);

@@ -9,6 +9,9 @@ use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limit;
 use crate::runtime::operations::Ticket;
 
+/// The answer as JSON text, or what the service said against the call.
+type Answer = Result<String, ServiceError>;
+
 impl Call {
     /// Counts a call of a service against the limits on them.
     fn admit(&mut self, service: &str, arguments: &str) -> Result<(), Failure> {
@@ -24,7 +27,7 @@ impl Call {
 impl Host for Call {
     fn start_call(&mut self, service: String, method: String, arguments: String) -> wasmtime::Result<Ticket> {
         if let Err(failure) = self.admit(&service, &arguments) {
-            return Ok(self.refuse::<String>(failure));
+            return Ok(self.refuse::<Answer>(failure));
         }
         let services = self.process.services.clone();
         let (identity, limits) = (Arc::clone(&self.identity), Arc::clone(&self.limits));
@@ -33,6 +36,6 @@ impl Host for Call {
 
     fn take(&mut self, ticket: Ticket) -> wasmtime::Result<Result<Result<String, Error>, Failure>> {
         let told = |ServiceError { code, status, message }| Error { code, status, message };
-        Ok(self.take::<Result<String, ServiceError>>(ticket)?.map(|answer| answer.map_err(told)))
+        Ok(self.take::<Answer>(ticket)?.map(|answer| answer.map_err(told)))
     }
 }

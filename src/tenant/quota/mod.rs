@@ -57,7 +57,10 @@ impl Quota {
     fn message(self, value: u64, used: u64) -> String {
         let what = self.name().replace('_', " ").replace("http", "HTTP");
         let (value, used) = self.shown(value, used);
-        format!("the quota of {what} is {value}, and this tenant used {used}; the setting {} changes it", self.setting())
+        format!(
+            "the quota of {what} is {value}, and this tenant used {used}; the setting {} changes it",
+            self.setting()
+        )
     }
 }
 

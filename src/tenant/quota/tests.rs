@@ -60,7 +60,8 @@ fn what_was_used_already_is_charged_beyond_the_quota() {
 
 #[test]
 fn a_quota_per_minute_of_0_is_no_limit_and_others_of_0_are_nothing() {
-    let quotas = Quotas { storage_keys: 0, events_per_minute: 0, fuel_per_minute: 0, calls_per_minute: 0, ..Quotas::default() };
+    let quotas =
+        Quotas { storage_keys: 0, events_per_minute: 0, fuel_per_minute: 0, calls_per_minute: 0, ..Quotas::default() };
     let (account, _) = account(quotas);
     account.take(EVENTS, u64::MAX).unwrap();
     account.charge(Quota::FuelPerMinute, u64::MAX);
@@ -97,7 +98,8 @@ fn calls_are_refused_once_enough_run_and_wait() {
 
 #[test]
 fn a_refused_call_does_not_count_as_one() {
-    let (account, clock) = account(Quotas { calls_per_minute: 6, concurrent_calls: 1, waiting_calls: 0, ..Quotas::default() });
+    let (account, clock) =
+        account(Quotas { calls_per_minute: 6, concurrent_calls: 1, waiting_calls: 0, ..Quotas::default() });
     let running = account.admit().unwrap();
     for _ in 0..100 {
         assert_eq!(account.admit().unwrap_err().quota, Quota::WaitingCalls);
@@ -115,9 +117,8 @@ fn a_refused_call_does_not_count_as_one() {
 fn threads_together_take_no_more_than_there_is() {
     let (account, _) = account(Quotas { events_per_minute: 1000, ..Quotas::default() });
     let taken: usize = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| (0..1000).filter(|_| account.take(EVENTS, 1).is_ok()).count()))
-            .collect();
+        let threads: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| (0..1000).filter(|_| account.take(EVENTS, 1).is_ok()).count())).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(taken, 1000);

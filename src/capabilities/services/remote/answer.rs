@@ -49,7 +49,9 @@ impl Failed {
 
 fn failed(service: &str, code: &str, status: Option<StatusCode>) -> ServiceError {
     let message = match code {
-        "unavailable" => format!("the service `{service}` could not be reached or failed; the host's log has the reason"),
+        "unavailable" => {
+            format!("the service `{service}` could not be reached or failed; the host's log has the reason")
+        }
         _ => format!("the service `{service}` answered with what it should not; the host's log has the reason"),
     };
     ServiceError { status: status.map(|status| status.as_u16()), ..ServiceError::new(code, message) }

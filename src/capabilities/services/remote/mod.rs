@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use reqwest::{Client, Method};
 use serde_json::Value as Json;
 use url::Url;
@@ -88,7 +88,9 @@ impl Endpoint {
 impl Backend {
     /// `url` is the address that the methods' paths begin at, `http` or `https`.
     pub fn new(url: &str, key: SigningKey) -> Result<Backend, String> {
-        let wrong = |reason: &str| format!("this is not a backend's address: {reason}; write it as `https://shop.internal/api`");
+        let wrong = |reason: &str| {
+            format!("this is not a backend's address: {reason}; write it as `https://shop.internal/api`")
+        };
         let parsed = Url::parse(url).map_err(|reason| wrong(&reason.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(wrong("it begins with neither https:// nor http://"));
@@ -164,7 +166,9 @@ impl Backend {
             Some(_) => return Err(Failure::argument(format!("{what} takes an object of what to ask for"))),
         }
         if url.as_str().len() > URL_BYTES {
-            return Err(Failure::argument(format!("what {what} was given makes an address of more than {URL_BYTES} bytes")));
+            return Err(Failure::argument(format!(
+                "what {what} was given makes an address of more than {URL_BYTES} bytes"
+            )));
         }
         let key = (endpoint.idempotent).then(|| uuid::Uuid::new_v4().to_string());
         Ok(Prepared { method: &endpoint.method, url, body, idempotency_key: key })
@@ -214,7 +218,7 @@ struct Prepared<'a> {
 
 /// A query: what is not a text as its JSON, what is null left out.
 fn query(members: serde_json::Map<String, Json>) -> Option<String> {
-    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let encode = |text: &str| utf8_percent_encode(text, path::ESCAPED).to_string();
     let pairs: Vec<String> = members
         .into_iter()
         .filter(|(_, value)| !value.is_null())

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use crate::runtime::failure::Failure;
 
 /// What RFC 3986 leaves as it is.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub(super) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A path below a backend's address. `{name}` stands for a whole segment that a
 /// script's argument fills.
@@ -129,7 +129,9 @@ mod tests {
         for sound in ["/", "/a", "/a/", "/a/{b}", "/{a}/{b_1}/c.json", "/v1/orders:search"] {
             assert!(sound.parse::<Path>().is_ok(), "{sound}");
         }
-        for wrong in ["", "a", "/a?b", "/a#b", "/..", "/a/../b", "/a/.", "/%2e%2e", "/{a", "/a{b}", "/{}", "/{a b}", "/ü", "/a b"] {
+        for wrong in [
+            "", "a", "/a?b", "/a#b", "/..", "/a/../b", "/a/.", "/%2e%2e", "/{a", "/a{b}", "/{}", "/{a b}", "/ü", "/a b",
+        ] {
             assert!(wrong.parse::<Path>().is_err(), "{wrong}");
         }
     }

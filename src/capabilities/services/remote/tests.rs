@@ -372,7 +372,11 @@ async fn answers_are_bounded_in_size_and_time() {
     assert_eq!(said(call(&backend, &limits, "get", json!([7])).await).1, Some(404));
 
     backend.timeout = Duration::from_millis(60);
-    peer.answers([answer(200, &[], Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>()))]);
+    peer.answers([answer(
+        200,
+        &[],
+        Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>()),
+    )]);
     let (code, _, message) = said(ask(&backend, "get", json!([7])).await);
     assert_eq!((code.as_deref(), message.as_str()), (Some("timeout"), "the service `shop` took longer than 60ms"));
 }
@@ -409,7 +413,9 @@ fn addresses_methods_and_keys_are_checked() {
     for sound in ["http://127.0.0.1:9000", "https://shop.internal/api/v1/", "http://[::1]/"] {
         assert!(Backend::new(sound, key()).is_ok(), "{sound}");
     }
-    for wrong in ["", "shop.internal", "ftp://x/", "unix:/run/x", "https://a:b@x/", "https://x/?a", "https://x/#a", "https://"] {
+    for wrong in
+        ["", "shop.internal", "ftp://x/", "unix:/run/x", "https://a:b@x/", "https://x/?a", "https://x/#a", "https://"]
+    {
         assert!(Backend::new(wrong, key()).is_err(), "{wrong}");
     }
     for wrong in ["short", "0123456789abcdef 0123456789abcdef", &"ü".repeat(32)] {
