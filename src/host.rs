@@ -128,7 +128,7 @@ impl Host {
 
     /// Lets a tenant make a call, which counts as under way until what this
     /// answers is dropped. Refuses it where the tenant has used up a quota.
-    pub fn admit(&self, tenant: &str) -> Result<Admission, Exceeded> {
+    fn admit(&self, tenant: &str) -> Result<Admission, Exceeded> {
         self.process.quotas.account(tenant).admit()
     }
 

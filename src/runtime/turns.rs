@@ -167,16 +167,15 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
-
     use futures_util::FutureExt;
+    use futures_util::future::LocalBoxFuture;
 
     use super::*;
 
     /// Calls by number, which begin, run and end as a test says.
     struct Pool<'a> {
         turns: &'a Turns,
-        waiting: Vec<(usize, Pin<Box<dyn Future<Output = Turn> + 'a>>)>,
+        waiting: Vec<(usize, LocalBoxFuture<'a, Turn>)>,
         running: Vec<(usize, Turn)>,
         most: u64,
         tenants: &'a [Arc<str>],

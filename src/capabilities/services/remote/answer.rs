@@ -27,7 +27,7 @@ pub type Attempt = Result<Json, Failed>;
 
 /// An attempt that came to nothing.
 pub struct Failed {
-    pub error: Refused,
+    pub error: Box<Refused>,
     /// Whether the next may do better.
     pub passes: bool,
     /// How long the backend asks to wait before.
@@ -36,7 +36,7 @@ pub struct Failed {
 
 impl<E: Into<Refused>> From<E> for Failed {
     fn from(error: E) -> Failed {
-        Failed { error: error.into(), passes: false, retry_after: None }
+        Failed { error: Box::new(error.into()), passes: false, retry_after: None }
     }
 }
 
@@ -94,7 +94,7 @@ pub async fn read(service: &str, sent: reqwest::Result<reqwest::Response>, limit
         tracing::warn!(service, status = status.as_u16(), "a backend failed");
         failed(service, if status.is_server_error() { "unavailable" } else { "bad_answer" }, Some(status))
     };
-    Err(Failed { error: error.into(), passes, retry_after })
+    Err(Failed { error: Box::new(error.into()), passes, retry_after })
 }
 
 /// What a backend says of a mistake, in one of the forms that are common:

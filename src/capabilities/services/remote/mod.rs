@@ -140,7 +140,7 @@ impl Backend {
             let passes = failed.passes && endpoint.may_be_repeated() && attempts <= self.retries;
             match pause(self.pause, attempts, random(), failed.retry_after).filter(|_| passes) {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(failed.error),
+                None => return Err(*failed.error),
             }
         }
     }
