@@ -244,6 +244,7 @@ fn process(settings: &Settings, store: Store) -> Result<capabilities::Process> {
     Ok(capabilities::Process {
         services: services::Process::new(kinds.collect(), db.clone(), notifications),
         db,
+        tables: Arc::default(),
         events: events::Process::new(store.clone()),
         http: http::Process::new(outbound)?,
         storage: storage::Process::new(store),

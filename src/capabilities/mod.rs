@@ -6,6 +6,7 @@
 pub mod context;
 pub mod db;
 pub mod events;
+pub mod grant;
 pub mod http;
 pub mod log;
 pub mod services;
@@ -16,6 +17,8 @@ pub mod utils;
 /// What the process owns.
 pub struct Process {
     pub db: db::Process,
+    /// The permissions that tables need.
+    pub tables: std::sync::Arc<db::Rules>,
     pub events: events::Process,
     pub http: http::Process,
     pub services: services::Process,
@@ -25,6 +28,7 @@ pub struct Process {
 /// What a tenant's script is granted.
 #[derive(Debug, Clone, Default)]
 pub struct Grant {
+    pub db: db::Grant,
     pub http: http::Grant,
 }
 
