@@ -346,6 +346,7 @@ fn process(builder: &mut Builder, store: Store) -> Result<capabilities::Process>
     Ok(capabilities::Process {
         services: services::Process::new(&settings.services, services, db.clone(), notifications)?,
         db,
+        tables: Arc::default(),
         events: events::Process::new(store.clone()),
         quotas: Ledger::new(settings.quotas.clone(), own.collect(), builder.clock.clone()),
         http,

@@ -312,7 +312,7 @@ fn identity(tenant: String, name: &str, case: &Case, given: &Context) -> Arc<Ide
         id: "user-1".into(),
         email: "ada@example.com".into(),
         name: "Ada".into(),
-        permissions: Vec::new(),
+        permissions: Default::default(),
     });
     Arc::new(Identity {
         tenant: Tenant { id: tenant, name: given.tenant_name.clone().unwrap_or_else(|| "A Tenant".into()) },

@@ -12,7 +12,7 @@ use airlock::host::{Host, Run};
 use airlock::runtime::limits::Limits;
 use airlock::runtime::outcome::Status;
 use airlock::settings::{ServiceSettings, Settings};
-use airlock::tenant::{Execution, Identity, Script, Tenant, User};
+use airlock::tenant::{Execution, Identity, Permissions, Script, Tenant, User};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ const SCRIPT: &str = "
 ";
 
 fn identity() -> Identity {
-    let permissions = vec!["stock.view".into()];
+    let permissions = Permissions::new(["stock.view".into()]);
     Identity {
         tenant: Tenant { id: "acme".into(), name: "Acme".into() },
         user: Some(User { id: "maya".into(), permissions, ..User::default() }),

@@ -6,6 +6,7 @@
 pub mod context;
 pub mod db;
 pub mod events;
+pub mod grant;
 pub mod http;
 pub mod log;
 pub mod services;
@@ -18,6 +19,8 @@ use crate::tenant::quota;
 /// What the process owns.
 pub struct Process {
     pub db: db::Process,
+    /// The permissions that tables need.
+    pub tables: std::sync::Arc<db::Rules>,
     pub events: events::Process,
     pub http: http::Process,
     /// What tenants may use of all of these, and have used.
@@ -29,6 +32,7 @@ pub struct Process {
 /// What a tenant's script is granted.
 #[derive(Debug, Clone, Default)]
 pub struct Grant {
+    pub db: db::Grant,
     pub http: http::Grant,
 }
 

@@ -11,7 +11,7 @@ use crate::host::{self, Builder, Host, Run};
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, ScriptError, Status};
 use crate::settings::Settings;
-use crate::tenant::{Execution, Identity, Script, Tenant, User};
+use crate::tenant::{Execution, Identity, Permissions, Script, Tenant, User};
 
 /// Run a script, from its source or compiled
 ///
@@ -215,7 +215,7 @@ fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Id
             id: "local".into(),
             email: "local@localhost".into(),
             name: "Local".into(),
-            permissions: Vec::new(),
+            permissions: Permissions::default(),
         })
     });
     let script = context.script.unwrap_or_default();

@@ -13,7 +13,6 @@ use axum::http::header::{ALLOW, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::auth::holds;
 use super::problem::Problem;
 use super::{App, ExecutionId, Invocation, Invoke, Served, TenantRoutes, request, response, route};
 use crate::runtime::limits::Limit;
@@ -157,7 +156,7 @@ fn find<'a>(
 
 fn permit(script: &ScriptSettings, caller: Option<&UserSettings>) -> Result<(), Problem> {
     let (Some(needed), Some(caller)) = (&script.permission, caller) else { return Ok(()) };
-    if holds(&caller.user.permissions, needed) {
+    if caller.user.permissions.hold(needed) {
         return Ok(());
     }
     Err(Problem::forbidden("permission_missing", format!("This needs the permission `{needed}`.")))

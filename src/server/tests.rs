@@ -16,8 +16,8 @@ use super::*;
 use crate::runtime::outcome::{LimitInfo, ScriptError, Status};
 use crate::settings::{ScriptKind, TenantSettings, TokenDigest, UserSettings};
 use crate::store::clock::Clock;
-use crate::tenant::User;
 use crate::tenant::quota::{Ledger, Quotas};
+use crate::tenant::{Permissions, User};
 use route::{Pattern, Route};
 
 /// Answers by the script's name; `returns` gives back the request's body.
@@ -131,7 +131,7 @@ fn user(id: &str, tenant: &str, permissions: &[&str]) -> UserSettings {
         tenant: tenant.to_owned(),
         user: User {
             id: id.to_owned(),
-            permissions: permissions.iter().map(|permission| (*permission).to_owned()).collect(),
+            permissions: Permissions::new(permissions.iter().map(|permission| (*permission).to_owned())),
             ..User::default()
         },
         token: TokenDigest::of(format!("{id}-token").as_bytes()),

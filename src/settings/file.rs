@@ -24,7 +24,7 @@ use super::{
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::{Pattern, Route};
 use crate::tenant::quota::{Quota, Quotas};
-use crate::tenant::{Tenant, User};
+use crate::tenant::{Permissions, Tenant, User};
 
 /// The longest time that any setting may say, in milliseconds. Deadlines are
 /// reckoned from now on, and must not overflow.
@@ -347,7 +347,8 @@ impl Reader<'_> {
                 .permissions
                 .iter()
                 .map(|permission| words(permission, "a permission"))
-                .collect::<Result<_, _>>()?;
+                .collect::<Result<Vec<_>, _>>()?;
+            let permissions = Permissions::new(permissions);
             settings.users.push(UserSettings {
                 tenant,
                 user: User { id, email: table.email.clone(), name: table.name.clone(), permissions },

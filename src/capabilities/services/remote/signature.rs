@@ -75,7 +75,7 @@ impl Signed<'_> {
         let encode = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
         let identity = self.identity;
         let user = identity.user.as_ref();
-        let permissions = user.map_or_else(Vec::new, |user| user.permissions.iter().map(|one| encode(one)).collect());
+        let permissions = user.map_or_else(Vec::new, |user| user.permissions.iter().map(encode).collect());
         let said = [
             ("airlock-timestamp", self.timestamp.to_string()),
             ("airlock-tenant", encode(&identity.tenant.id)),

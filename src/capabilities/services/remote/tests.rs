@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::capabilities::http;
 use crate::store::fixture::identity;
+use crate::tenant::Permissions;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -192,7 +193,7 @@ async fn a_signature_covers_who_calls_and_what_is_asked() {
     caller.tenant.id = "a\ntenant: x".into();
     if let Some(user) = &mut caller.user {
         user.id = "ünï\r\nairlock-tenant: globex".into();
-        user.permissions = vec!["orders.view".into(), "re,ports.*".into(), "100%".into()];
+        user.permissions = Permissions::new(["orders.view".into(), "re,ports.*".into(), "100%".into()]);
     }
     let limits = Limits::default();
     let arguments = vec![json!(7), json!({ "amount": 5 })];
@@ -252,7 +253,7 @@ async fn more_permissions_than_a_header_carries_are_not_sent() {
     let client = http::backend_client().unwrap();
     let mut caller = (*identity("acme")).clone();
     if let Some(user) = &mut caller.user {
-        user.permissions = (0..2000).map(|n| format!("permission.{n}")).collect();
+        user.permissions = Permissions::new((0..1000).map(|n| format!("permission.of.a.long.name.{n}")));
     }
     let result = peer.backend().call(&client, "shop", &caller, &Limits::default(), "list", Vec::new()).await;
     assert_eq!(failure(result).name, "InternalError");
