@@ -165,11 +165,13 @@ async fn fuel_by_the_minute_stops_a_call_and_then_refuses_the_next() {
 
 #[tokio::test]
 async fn leaving_early_is_charged_for() {
-    let flood = Flood::new(2, Quotas { fuel_per_minute: 1_000_000_000, ..Quotas::default() }).await;
+    let mut flood = Flood::new(2, Quotas { fuel_per_minute: 1_000_000_000, ..Quotas::default() }).await;
     let account = flood.host.process().quotas.account("a");
-    // The caller goes away when the script has burnt some and lets others run.
-    let call = flood.run("a", "loop", 1_000_000_000);
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(30), call).await.is_err());
+    let call = flood.enter("a", 0);
+    flood.next(1).await;
+    assert_eq!(account.left(Quota::FuelPerMinute), Some(1_000_000_000), "charged at the end");
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
     assert!(account.left(Quota::FuelPerMinute).unwrap() < 1_000_000_000);
 }
 

@@ -16,33 +16,7 @@ use crate::tenant::Identity;
 /// Everything in the arguments is the script's: check it. Who calls is the
 /// host's word. The future is polled while the script waits, and dropped where
 /// the call ends before; work that must not stop halfway belongs into a task of
-/// its own. A panic fails the one call.
-///
-/// ```
-/// use airlock::capabilities::services::{Service, ServiceError};
-/// use airlock::tenant::Identity;
-/// use futures_util::future::BoxFuture;
-/// use serde_json::{Value, json};
-///
-/// struct Stock;
-///
-/// impl Service for Stock {
-///     fn call<'a>(
-///         &'a self,
-///         caller: &'a Identity,
-///         method: &'a str,
-///         arguments: Vec<Value>,
-///     ) -> BoxFuture<'a, Result<Value, ServiceError>> {
-///         Box::pin(async move {
-///             match (method, arguments.as_slice()) {
-///                 ("count", []) => Ok(json!({ "tenant": caller.tenant.id, "count": 3 })),
-///                 ("count", _) => Err(ServiceError::new("bad_arguments", "stock.count takes no argument")),
-///                 _ => Err(ServiceError::unknown_method(method, &["count"])),
-///             }
-///         })
-///     }
-/// }
-/// ```
+/// its own. A panic fails the one call. `examples/embed.rs` shows a whole one.
 pub trait Service: Send + Sync + 'static {
     /// Calls a method. The answer, as JSON, is at most `limits.service_bytes`
     /// long.
