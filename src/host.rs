@@ -1,7 +1,7 @@
 //! The host: the engine, what the process owns, and the scripts that settings
 //! name. Everything that starts a script does it here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use crate::capabilities::services::Service;
 use crate::capabilities::{self, db, events, http, services, storage};
 use crate::compile::{self, CompileError};
 use crate::runtime::call::Call;
@@ -17,15 +18,18 @@ use crate::runtime::limits::Limits;
 use crate::runtime::outcome::Outcome;
 use crate::runtime::sandbox::{self, Busy, LoadError, Program};
 use crate::server::{Invocation, Invoke, Scripts};
-use crate::settings::{ScriptSettings, ServiceKind, Settings};
+use crate::settings::{ScriptSettings, Settings};
 use crate::store::Store;
+use crate::store::clock::Clock;
 use crate::tenant::Identity;
+use crate::tenant::quota::{Admission, Exceeded, Ledger, Refusal};
 
 /// The host's own database, in the data folder.
 const STORE: &str = "airlock.db";
 /// Machine code, in the data folder. May be deleted at any time.
 const CACHE: &str = "cache";
 
+/// Runs scripts for the tenants of its settings. Share it behind an [`Arc`].
 pub struct Host {
     engine: Arc<Engine>,
     process: Arc<capabilities::Process>,
@@ -47,28 +51,24 @@ pub enum ProgramError {
     Host(anyhow::Error),
 }
 
+/// Why a call did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Quota(#[from] Exceeded),
+    #[error(transparent)]
+    Busy(#[from] Busy),
+}
+
 impl Host {
     /// Opens the databases and starts the engine. Runs no script yet.
     pub async fn open(settings: Settings) -> Result<Host> {
-        Host::open_with_cache(settings, None).await
+        Host::builder(settings).open().await
     }
 
-    /// The same, with machine code kept in another folder than the data's.
-    pub async fn open_with_cache(settings: Settings, cache: Option<PathBuf>) -> Result<Host> {
-        let data = &settings.data;
-        std::fs::create_dir_all(data).with_context(|| format!("creating the data folder {}", data.display()))?;
-        let largest = settings.scripts.iter().map(|script| script.limits.memory).chain([settings.limits.memory]).max();
-        let engine = Engine::new(Options {
-            sandboxes: settings.sandboxes.count,
-            wait: settings.sandboxes.wait,
-            max_memory: largest.unwrap_or_default(),
-            cache: Some(cache.unwrap_or_else(|| data.join(CACHE))),
-        })?;
-        let store = Store::open(data.join(STORE)).await?;
-        let process = Arc::new(process(&settings, store)?);
-        let host = Host { engine, process, settings: Arc::new(settings), programs: HashMap::new() };
-        host.provision().await?;
-        Ok(host)
+    /// As [`open`](Host::open), with what settings cannot say.
+    pub fn builder(settings: Settings) -> Builder {
+        Builder { settings, cache: None, services: BTreeMap::new(), lookup: None, clock: Clock::system() }
     }
 
     /// Applies the schema and the seed of every tenant whose database is new.
@@ -104,6 +104,12 @@ impl Host {
         self.process.clone()
     }
 
+    /// Compiles a script's text under the limits of the settings. `file` is the
+    /// name that errors, stacks and log lines show.
+    pub async fn compile(&self, file: &str, text: &str) -> Result<Program, ProgramError> {
+        source(&self.engine, file, text, &self.settings.limits).await
+    }
+
     /// Compiles every script of the settings. One that does not compile is
     /// reported and stays out; the others run.
     pub async fn load_scripts(&mut self) -> Vec<(String, ProgramError)> {
@@ -120,14 +126,30 @@ impl Host {
         refused
     }
 
-    /// Runs a script once. `sink` sees each log line as it is written.
-    pub async fn run(&self, program: &Program, run: Run) -> Result<Outcome, Busy> {
+    /// Lets a tenant make a call, which counts as under way until what this
+    /// answers is dropped. Refuses it where the tenant has used up a quota.
+    fn admit(&self, tenant: &str) -> Result<Admission, Exceeded> {
+        self.process.quotas.account(tenant).admit()
+    }
+
+    /// How often each tenant was refused something for want of a quota.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.process.quotas.refusals()
+    }
+
+    /// Runs a script once, or refuses to begin.
+    pub async fn run(&self, program: &Program, run: Run) -> Result<Outcome, Refused> {
+        let admission = self.admit(&run.identity.tenant.id)?;
+        Ok(self.run_admitted(program, run, admission).await?)
+    }
+
+    async fn run_admitted(&self, program: &Program, run: Run, _admission: Admission) -> Result<Outcome, Busy> {
         let mut call = Call::new(run.identity, run.limits, self.process.clone(), run.grant);
         call.held.log.sink = run.sink;
         sandbox::run(&self.engine, program, call, run.entry.as_deref(), run.input).await
     }
 
-    async fn invoke(&self, request: Invoke) -> Invocation {
+    async fn invoke(&self, request: Invoke, admission: Admission) -> Invocation {
         let script = &request.script;
         let Some(program) = self.programs.get(&script.name) else {
             return Invocation::Broken(format!(
@@ -147,20 +169,81 @@ impl Host {
             input: Some(request.input),
             sink: None,
         };
-        match self.run(program, run).await {
+        match self.run_admitted(program, run, admission).await {
             Ok(outcome) => Invocation::Ended(Box::new(outcome)),
             Err(Busy(_)) => Invocation::Busy,
         }
     }
 }
 
+/// Opens a host with what settings cannot say.
+pub struct Builder {
+    settings: Settings,
+    cache: Option<PathBuf>,
+    services: BTreeMap<String, Arc<dyn Service>>,
+    lookup: Option<http::Lookup>,
+    clock: Clock,
+}
+
+impl Builder {
+    /// Gives scripts a service of the application: `services.<name>`.
+    pub fn service(mut self, name: &str, service: impl Service) -> Builder {
+        self.services.insert(name.to_owned(), Arc::new(service));
+        self
+    }
+
+    /// Keeps machine code in another folder than the data's. Nobody else may
+    /// write there.
+    pub fn cache(mut self, folder: PathBuf) -> Builder {
+        self.cache = Some(folder);
+        self
+    }
+
+    /// Looks up the names that scripts request over HTTP in another way than the
+    /// system's. Which of the addresses may be connected to is still checked.
+    pub fn lookup(mut self, lookup: http::Lookup) -> Builder {
+        self.lookup = Some(lookup);
+        self
+    }
+
+    /// Reckons quotas by another clock.
+    pub fn clock(mut self, clock: Clock) -> Builder {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the databases and starts the engine. Runs no script yet.
+    pub async fn open(mut self) -> Result<Host> {
+        let data = &self.settings.data;
+        std::fs::create_dir_all(data).with_context(|| format!("creating the data folder {}", data.display()))?;
+        let settings = &self.settings;
+        let largest = settings.scripts.iter().map(|script| script.limits.memory).chain([settings.limits.memory]).max();
+        let engine = Engine::new(Options {
+            sandboxes: settings.sandboxes.count,
+            wait: settings.sandboxes.wait,
+            max_memory: largest.unwrap_or_default(),
+            cache: Some(self.cache.take().unwrap_or_else(|| data.join(CACHE))),
+        })?;
+        let store = Store::open(data.join(STORE)).await?;
+        let process = Arc::new(process(&mut self, store)?);
+        let host = Host { engine, process, settings: Arc::new(self.settings), programs: HashMap::new() };
+        host.provision().await?;
+        Ok(host)
+    }
+}
+
 impl Scripts for Host {
-    fn invoke(&self, request: Invoke) -> BoxFuture<'_, Invocation> {
-        self.invoke(request).boxed()
+    fn admit(&self, tenant: &str) -> Result<Admission, Exceeded> {
+        self.admit(tenant)
+    }
+
+    fn invoke(&self, request: Invoke, admission: Admission) -> BoxFuture<'_, Invocation> {
+        self.invoke(request, admission).boxed()
     }
 }
 
 /// One run of a program.
+#[derive(Clone)]
 pub struct Run {
     pub identity: Arc<Identity>,
     pub limits: Arc<Limits>,
@@ -169,7 +252,23 @@ pub struct Run {
     pub entry: Option<String>,
     /// The argument as JSON text.
     pub input: Option<String>,
+    /// Sees each log line as it is written.
     pub sink: Option<capabilities::log::Sink>,
+}
+
+impl Run {
+    /// The default entry, without an argument, under the default limits, with
+    /// nothing granted that has to be.
+    pub fn new(identity: Identity) -> Run {
+        Run {
+            identity: Arc::new(identity),
+            limits: Arc::default(),
+            grant: Arc::default(),
+            entry: None,
+            input: None,
+            sink: None,
+        }
+    }
 }
 
 /// What a script of the settings is granted.
@@ -190,8 +289,11 @@ pub async fn program(engine: &Engine, path: &Path, shown: &str, limits: &Limits)
         return Program::load(engine, &bytes)
             .map_err(|reason| ProgramError::Artifact { path: path.to_owned(), reason });
     }
-    let text = text(path, bytes)?;
-    let compiled = compile::compile(engine, shown, &text, limits).await?;
+    source(engine, shown, &text(path, bytes)?, limits).await
+}
+
+async fn source(engine: &Engine, file: &str, text: &str, limits: &Limits) -> Result<Program, ProgramError> {
+    let compiled = compile::compile(engine, file, text, limits).await?;
     Program::from_snapshot(engine, &compiled.snapshot, compiled.description).map_err(ProgramError::Host)
 }
 
@@ -217,7 +319,8 @@ pub fn kind(reason: &std::io::Error) -> String {
 }
 
 /// Puts together what the process owns.
-fn process(settings: &Settings, store: Store) -> Result<capabilities::Process> {
+fn process(builder: &mut Builder, store: Store) -> Result<capabilities::Process> {
+    let settings = &builder.settings;
     let db = db::Process::new(settings.data.clone());
     let smtp = match &settings.smtp {
         None => None,
@@ -229,23 +332,24 @@ fn process(settings: &Settings, store: Store) -> Result<capabilities::Process> {
         }
     };
     let notifications = services::notifications::Notifications::new(store.clone(), smtp)?;
-    let kinds = settings.services.iter().map(|(name, service)| {
-        let kind = match service.kind {
-            ServiceKind::Table => services::Kind::Table,
-            ServiceKind::Notifications => services::Kind::Notifications,
-        };
-        (name.clone(), services::Settings { kind, table: service.table.clone(), key: service.key.clone() })
-    });
     let mut outbound =
         http::Settings { private_networks: settings.http.private_networks.clone(), ..http::Settings::default() };
     if let Some(user_agent) = &settings.http.user_agent {
         outbound.user_agent = user_agent.clone();
     }
+    let http = match builder.lookup.take() {
+        Some(lookup) => http::Process::with_lookup(outbound, lookup),
+        None => http::Process::new(outbound),
+    }?;
+    let services = std::mem::take(&mut builder.services);
+    let own = settings.tenants.iter().filter_map(|known| Some((known.tenant.id.clone(), known.quotas.clone()?)));
     Ok(capabilities::Process {
-        services: services::Process::new(kinds.collect(), db.clone(), notifications),
+        services: services::Process::new(&settings.services, services, db.clone(), notifications)?,
         db,
+        tables: Arc::default(),
         events: events::Process::new(store.clone()),
-        http: http::Process::new(outbound)?,
+        quotas: Ledger::new(settings.quotas.clone(), own.collect(), builder.clock.clone()),
+        http,
         storage: storage::Process::new(store),
     })
 }

@@ -39,7 +39,7 @@ fn fixture() -> &'static Fixture {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let data = tempfile::tempdir().unwrap();
         let settings = Settings { data: data.path().to_owned(), ..Settings::default() };
-        let host = runtime.block_on(Host::open_with_cache(settings, Some(support::cache()))).unwrap();
+        let host = runtime.block_on(Host::builder(settings).cache(support::cache()).open()).unwrap();
         let compiled =
             runtime.block_on(compile::compile(host.engine(), "prices.js", SOURCE, &Limits::default())).unwrap();
         let artifact = compiled.artifact();

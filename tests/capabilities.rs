@@ -28,11 +28,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use airlock::capabilities::Grant;
+use airlock::capabilities::services::remote::{Backend, Endpoint, SigningKey};
 use airlock::compile::{self, CompileError};
 use airlock::host::{Host, Run};
 use airlock::runtime::limits::{Limit, Limits};
 use airlock::runtime::sandbox::Program;
-use airlock::settings::Settings;
+use airlock::settings::{ServiceKind, ServiceSettings, Settings};
+use airlock::tenant::quota::{Quota, Quotas};
 use airlock::tenant::{Execution, Identity, Script, Tenant, User};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
@@ -53,6 +55,8 @@ struct Case {
     limits: BTreeMap<String, toml::Value>,
     /// Whether these hold while the script is compiled, too.
     limits_at_compile_time: bool,
+    /// The quotas of its tenants that differ from the defaults.
+    quotas: BTreeMap<String, toml::Value>,
     /// The script's allow-list.
     http: Vec<String>,
     /// Whether the host may reach the loopback network.
@@ -76,6 +80,7 @@ impl Default for Case {
             schema: String::new(),
             limits: BTreeMap::new(),
             limits_at_compile_time: false,
+            quotas: BTreeMap::new(),
             http: Vec::new(),
             private: true,
             repeat: 1,
@@ -146,6 +151,23 @@ fn main() {
     conclusion.exit();
 }
 
+/// The test server as a service, which answers with what it is sent.
+fn backend(origin: &str) -> anyhow::Result<Backend> {
+    let said = |reason: String| anyhow::anyhow!(reason);
+    let key = SigningKey::new("a key of the tests, which is long".replace(' ', "-").as_str()).map_err(said)?;
+    let mut backend = Backend::new(&format!("{origin}/services-backend"), key).map_err(said)?;
+    for (name, method, path) in [
+        ("echo", "POST", "/echo"),
+        ("search", "GET", "/echo/{kind}"),
+        ("order", "GET", "/orders/{status}"),
+        ("never", "GET", "/never"),
+        ("redirect", "GET", "/redirect"),
+    ] {
+        backend = backend.with(name, Endpoint::new(method, path, false).map_err(said)?);
+    }
+    Ok(backend)
+}
+
 impl Harness {
     fn new() -> anyhow::Result<Harness> {
         let update = std::env::var_os("UPDATE").is_some();
@@ -153,13 +175,16 @@ impl Harness {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let data = tempfile::tempdir()?;
         let (host, walled, server) = runtime.block_on(async {
+            let server = Server::start().await?;
             let mut settings = Settings::load(Some(Path::new("tests/capabilities/airlock.toml")), |_| None)?;
             settings.data = data.path().join("walled");
-            let walled = Host::open_with_cache(settings.clone(), Some(support::cache())).await?;
+            let kind = ServiceKind::Http(Box::new(backend(server.origin())?));
+            settings.services.insert("backend".into(), ServiceSettings { kind });
+            let walled = Host::builder(settings.clone()).cache(support::cache()).open().await?;
             settings.data = data.path().join("open");
             settings.http.private_networks = vec!["127.0.0.1/32".parse()?];
-            let host = Host::open_with_cache(settings, Some(support::cache())).await?;
-            anyhow::Ok((host, walled, Server::start().await?))
+            let host = Host::builder(settings).cache(support::cache()).open().await?;
+            anyhow::Ok((host, walled, server))
         })?;
         Ok(Harness { runtime, host, walled, server, data, update })
     }
@@ -221,6 +246,9 @@ impl Harness {
                     .map_err(|error| format!("schema: {error:#}"))?;
             }
         }
+        for tenant in tenants.iter().filter(|_| !case.quotas.is_empty()) {
+            host.process().quotas.set(tenant, quotas(&case.quotas)?);
+        }
         let while_compiling = if case.limits_at_compile_time { (*limits).clone() } else { Limits::default() };
         let program = match compile::compile(host.engine(), &case.file, script, &while_compiling).await {
             Ok(compiled) => Program::from_snapshot(host.engine(), &compiled.snapshot, compiled.description)
@@ -248,7 +276,7 @@ impl Harness {
                     input: input(given)?,
                     sink: None,
                 };
-                let outcome = host.run(&program, run).await.map_err(|busy| busy.to_string())?;
+                let outcome = host.run(&program, run).await.map_err(|refused| refused.to_string())?;
                 outcomes.push(serde_json::to_value(&outcome).map_err(|error| error.to_string())?);
             }
         }
@@ -269,12 +297,22 @@ fn limits(given: &BTreeMap<String, toml::Value>) -> Result<Limits, String> {
     Ok(limits)
 }
 
+fn quotas(given: &BTreeMap<String, toml::Value>) -> Result<Quotas, String> {
+    let mut quotas = Quotas::default();
+    for (name, value) in given {
+        let quota = Quota::named(name).ok_or_else(|| format!("there is no quota {name}"))?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        quotas.set(quota, quota.parse(&text)?);
+    }
+    Ok(quotas)
+}
+
 fn identity(tenant: String, name: &str, case: &Case, given: &Context) -> Arc<Identity> {
     let user = given.user.clone().unwrap_or_else(|| User {
         id: "user-1".into(),
         email: "ada@example.com".into(),
         name: "Ada".into(),
-        permissions: Vec::new(),
+        permissions: Default::default(),
     });
     Arc::new(Identity {
         tenant: Tenant { id: tenant, name: given.tenant_name.clone().unwrap_or_else(|| "A Tenant".into()) },

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use airlock::runtime::limits::{Limit, Limits};
+use airlock::tenant::quota::{Quota, Quotas};
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -11,16 +12,14 @@ fn read(path: &str) -> String {
 }
 
 #[test]
-fn the_readme_lists_every_limit_with_its_default() {
+fn the_readme_lists_every_limit_and_quota_with_its_default() {
     let readme = read("README.md");
-    let defaults = Limits::default();
-    let missing: Vec<String> = Limit::ALL
-        .iter()
-        .map(|limit| {
-            // As settings spell it: `128MiB` for `128MiB`.
-            let default = limit.show(defaults.get(*limit)).replace(".0", "");
-            format!("| `{}` | {default} |", limit.name())
-        })
+    let (limits, quotas) = (Limits::default(), Quotas::default());
+    let limits = Limit::ALL.iter().map(|limit| (limit.name(), limit.show(limits.get(*limit))));
+    let quotas = Quota::ALL.iter().map(|quota| (quota.name(), quota.show(quotas.get(*quota))));
+    let missing: Vec<String> = limits
+        .chain(quotas)
+        .map(|(name, default)| format!("| `{name}` | {default} |"))
         .filter(|row| !readme.contains(row))
         .collect();
     assert!(missing.is_empty(), "README.md lacks these rows:\n{}", missing.join("\n"));

@@ -36,6 +36,7 @@ interface LimitHit {
  * - `LimitError`: another limit was reached; `limit` says which
  * - `DatabaseError`: the database refused the statement
  * - `HttpError`: a request got no proper answer
+ * - `ServiceError`: a service said no, or failed
  * - `NotAvailableError`: called while the script's top level runs, when there is no tenant
  * - `InternalError`: the host could not do it, through no fault of the script
  */

@@ -6,6 +6,7 @@
 pub mod context;
 pub mod db;
 pub mod events;
+pub mod grant;
 pub mod http;
 pub mod log;
 pub mod services;
@@ -13,11 +14,17 @@ pub mod storage;
 pub mod tasks;
 pub mod utils;
 
+use crate::tenant::quota;
+
 /// What the process owns.
 pub struct Process {
     pub db: db::Process,
+    /// The permissions that tables need.
+    pub tables: std::sync::Arc<db::Rules>,
     pub events: events::Process,
     pub http: http::Process,
+    /// What tenants may use of all of these, and have used.
+    pub quotas: quota::Ledger,
     pub services: services::Process,
     pub storage: storage::Process,
 }
@@ -25,6 +32,7 @@ pub struct Process {
 /// What a tenant's script is granted.
 #[derive(Debug, Clone, Default)]
 pub struct Grant {
+    pub db: db::Grant,
     pub http: http::Grant,
 }
 
@@ -32,5 +40,6 @@ pub struct Grant {
 #[derive(Default)]
 pub struct Held {
     pub db: db::Held,
+    pub http: http::Held,
     pub log: log::Held,
 }

@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use super::{Exit, report, settings, user_cache};
 use crate::compile::artifact::Description;
-use crate::host::{self, Host, Run};
+use crate::host::{self, Builder, Host, Run};
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, ScriptError, Status};
 use crate::settings::Settings;
-use crate::tenant::{Execution, Identity, Script, Tenant, User};
+use crate::tenant::{Execution, Identity, Permissions, Script, Tenant, User};
 
 /// Run a script, from its source or compiled
 ///
@@ -104,7 +104,9 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
     };
 
     let cache = temporary.is_some().then(user_cache).flatten();
-    let host = Host::open_with_cache(settings, cache).await.map_err(|reason| usage(format!("{reason:#}")))?;
+    let builder = Host::builder(settings);
+    let builder = cache.into_iter().fold(builder, Builder::cache);
+    let host = builder.open().await.map_err(|reason| usage(format!("{reason:#}")))?;
     let source = std::fs::read_to_string(&arguments.file).ok().map(|text| Source { file: shown.clone(), text });
     let program = match host::program(host.engine(), &arguments.file, &shown, &limits).await {
         Ok(program) => program,
@@ -122,7 +124,7 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
         Some(Arc::new(|line: &serde_json::value::RawValue| eprintln!("{}", line.get())))
     };
     let run = Run { identity, limits: Arc::new(limits), grant: Arc::new(grant), entry, input, sink };
-    let outcome = host.run(&program, run).await.map_err(|busy| usage(busy.to_string()))?;
+    let outcome = host.run(&program, run).await.map_err(|refused| usage(refused.to_string()))?;
     Ok((outcome, source))
 }
 
@@ -213,7 +215,7 @@ fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Id
             id: "local".into(),
             email: "local@localhost".into(),
             name: "Local".into(),
-            permissions: Vec::new(),
+            permissions: Permissions::default(),
         })
     });
     let script = context.script.unwrap_or_default();

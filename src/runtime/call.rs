@@ -10,6 +10,7 @@ use super::limits::{Limit, Limits};
 use super::operations::{Operations, Ticket};
 use crate::capabilities;
 use crate::tenant::Identity;
+use crate::tenant::quota::Account;
 
 /// The data of a call's store. Every capability's host functions are
 /// implemented on it.
@@ -20,6 +21,8 @@ pub struct Call {
     pub process: Arc<capabilities::Process>,
     /// What the tenant's script was granted.
     pub grant: Arc<capabilities::Grant>,
+    /// What the tenant may use and has used, of all its calls together.
+    pub account: Arc<Account>,
     /// What the capabilities hold for this call.
     pub held: capabilities::Held,
     pub operations: Operations,
@@ -76,6 +79,7 @@ impl Call {
         process: Arc<capabilities::Process>,
         grant: Arc<capabilities::Grant>,
     ) -> Call {
+        let account = process.quotas.account(&identity.tenant.id);
         let now = Instant::now();
         let soft_deadline = now + limits.duration(Limit::Timeout);
         let hard_deadline = soft_deadline + limits.duration(Limit::Grace);
@@ -84,6 +88,7 @@ impl Call {
             limits,
             process,
             grant,
+            account,
             held: capabilities::Held::default(),
             operations: Operations::default(),
             soft_deadline,

@@ -18,6 +18,7 @@ use wasmtime::{
 
 use super::bindings::Script;
 use super::call::Call;
+use super::turns::Turns;
 
 /// The engine module, as built from `guest/`.
 pub const ENGINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/engine.wasm"));
@@ -78,7 +79,7 @@ pub struct Engine {
     pub(crate) base: Module,
     component: Component,
     linker: Linker<Call>,
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) turns: Turns,
     pub(crate) wait: Duration,
     pub(crate) compilers: Semaphore,
     cache: Option<Cache>,
@@ -114,7 +115,7 @@ impl Engine {
             base,
             component,
             linker,
-            slots: Arc::new(Semaphore::new(options.sandboxes as usize)),
+            turns: Turns::new(options.sandboxes as usize),
             wait: options.wait,
             compilers: Semaphore::new(COMPILERS as usize),
             cache,

@@ -1,49 +1,87 @@
-//! Every limit: its name, its default, and why that default.
+//! Every limit of a call: its name, its default, and why that default. What a
+//! tenant may use of all its calls together are quotas, see `crate::tenant::quota`.
 
 use std::time::Duration;
 
-/// Declares the limits once: the settings, their defaults and their names.
+/// Declares a list of limits once: the settings, their defaults and their names.
 macro_rules! limits {
-    ($( $(#[doc = $why:literal])* $variant:ident $field:ident: $unit:ident = $default:expr; )*) => {
-        /// A limit by name.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Limit { $( $(#[doc = $why])* $variant, )* }
+    (
+        $(#[$one_meta:meta])* enum $One:ident;
+        $(#[$all_meta:meta])* struct $All:ident;
+        section $section:literal;
+        $( $(#[doc = $why:literal])* $variant:ident $field:ident: $unit:ident = $default:expr; )*
+    ) => {
+        $(#[$one_meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $One { $( $(#[doc = $why])* $variant, )* }
 
-        impl Limit {
-            pub const ALL: &[Limit] = &[$( Limit::$variant, )*];
+        impl $One {
+            pub const ALL: &[$One] = &[$( $One::$variant, )*];
 
             /// As errors and metrics name it.
             pub fn name(self) -> &'static str {
-                match self { $( Limit::$variant => stringify!($field), )* }
+                match self { $( $One::$variant => stringify!($field), )* }
             }
 
-            fn unit(self) -> Unit {
-                match self { $( Limit::$variant => Unit::$unit, )* }
+            fn unit(self) -> $crate::runtime::limits::Unit {
+                match self { $( $One::$variant => $crate::runtime::limits::Unit::$unit, )* }
+            }
+
+            /// The one of that name.
+            pub fn named(name: &str) -> Option<$One> {
+                $One::ALL.iter().copied().find(|one| one.name() == name)
+            }
+
+            /// The setting that changes it.
+            pub fn setting(self) -> String {
+                format!("{}.{}", $section, self.name())
+            }
+
+            /// That this was hit.
+            pub fn hit(self, value: u64, used: u64) -> $crate::runtime::failure::LimitHit {
+                $crate::runtime::failure::LimitHit { name: self.name().to_owned(), value, used, setting: self.setting() }
+            }
+
+            /// As a person says it: `30s`, `128MiB`, `50`.
+            pub fn show(self, value: u64) -> String {
+                self.unit().show(value)
+            }
+
+            /// Reads a value as [`show`](Self::show) writes it. The error says what is expected.
+            pub fn parse(self, text: &str) -> Result<u64, String> {
+                self.unit().parse(text)
+            }
+
+            /// Both numbers as a person says them, told apart where they differ.
+            fn shown(self, value: u64, used: u64) -> (String, String) {
+                let (limit, shown) = (self.show(value), self.show(used));
+                // Rounding must not make them look equal.
+                if limit == shown && value != used { (format!("{value} bytes"), format!("{used} bytes")) } else { (limit, shown) }
             }
         }
 
-        /// The limits in force for a call. Sizes in bytes, times in
-        /// milliseconds, everything else a count.
+        $(#[$all_meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct Limits { $( $(#[doc = $why])* pub $field: u64, )* }
+        pub struct $All { $( $(#[doc = $why])* pub $field: u64, )* }
 
-        impl Default for Limits {
+        impl Default for $All {
             fn default() -> Self {
-                Limits { $( $field: $default, )* }
+                $All { $( $field: $default, )* }
             }
         }
 
-        impl Limits {
-            pub fn get(&self, limit: Limit) -> u64 {
-                match limit { $( Limit::$variant => self.$field, )* }
+        impl $All {
+            pub fn get(&self, one: $One) -> u64 {
+                match one { $( $One::$variant => self.$field, )* }
             }
 
-            pub fn set(&mut self, limit: Limit, value: u64) {
-                match limit { $( Limit::$variant => self.$field = value, )* }
+            pub fn set(&mut self, one: $One, value: u64) {
+                match one { $( $One::$variant => self.$field = value, )* }
             }
         }
     };
 }
+pub(crate) use limits;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -61,6 +99,13 @@ pub enum Unit {
 }
 
 limits! {
+    /// A limit by name.
+    enum Limit;
+    /// The limits in force for a call. Sizes in bytes, times in milliseconds,
+    /// everything else a count.
+    struct Limits;
+    section "limits";
+
     /// The soft deadline: waiting operations and loops are interrupted with a
     /// TimeoutError that the script can catch. The reference's default.
     Timeout timeout: Time = 30 * SECOND;
@@ -103,10 +148,6 @@ limits! {
     StorageKeyBytes storage_key_bytes: Size = 512;
     /// One value of the storage, as JSON text.
     StorageValueBytes storage_value_bytes: Size = 256 * KIB;
-    /// Keys that a tenant may keep.
-    StorageKeys storage_keys: Count = 100_000;
-    /// Bytes of keys and values that a tenant may keep.
-    StorageBytes storage_bytes: Size = 64 * MIB;
     /// HTTP requests of one call, redirects included.
     HttpCalls http_calls: Count = 50;
     /// One HTTP request's body.
@@ -129,25 +170,9 @@ limits! {
     EventBytes event_bytes: Size = 64 * KIB;
 }
 
-impl Limit {
-    /// The limit of that name.
-    pub fn named(name: &str) -> Option<Limit> {
-        Limit::ALL.iter().copied().find(|limit| limit.name() == name)
-    }
-
-    /// The setting that changes it.
-    pub fn setting(self) -> String {
-        format!("limits.{}", self.name())
-    }
-
-    /// That this limit was hit.
-    pub fn hit(self, value: u64, used: u64) -> super::failure::LimitHit {
-        super::failure::LimitHit { name: self.name().to_owned(), value, used, setting: self.setting() }
-    }
-
-    /// As a person says it: `30s`, `128MiB`, `50`.
-    pub fn show(self, value: u64) -> String {
-        match self.unit() {
+impl Unit {
+    pub(crate) fn show(self, value: u64) -> String {
+        match self {
             Unit::Time => humantime::format_duration(Duration::from_millis(value)).to_string(),
             Unit::Size if value >= KIB => {
                 bytesize::ByteSize(value).display().iec().to_string().replace(' ', "").replace(".0", "")
@@ -157,9 +182,8 @@ impl Limit {
         }
     }
 
-    /// Reads a value as [`show`](Limit::show) writes it. The error says what is expected.
-    pub fn parse(self, text: &str) -> Result<u64, String> {
-        match self.unit() {
+    pub(crate) fn parse(self, text: &str) -> Result<u64, String> {
+        match self {
             Unit::Time => match humantime::parse_duration(text) {
                 Ok(duration) => u64::try_from(duration.as_millis()).map_err(|_| format!("`{text}` is too long a time")),
                 Err(reason) => {
@@ -173,15 +197,13 @@ impl Limit {
             Unit::Count => text.replace('_', "").parse::<u64>().map_err(|_| format!("`{text}` is not a whole number")),
         }
     }
+}
 
+impl Limit {
     /// What an error says: the limit, its value, what was used, the setting.
     pub fn message(self, value: u64, used: u64) -> String {
         let what = self.name().replace('_', " ");
-        let (mut limit, mut shown) = (self.show(value), self.show(used));
-        // Rounding must not make them look equal.
-        if limit == shown && value != used {
-            (limit, shown) = (format!("{value} bytes"), format!("{used} bytes"));
-        }
+        let (limit, shown) = self.shown(value, used);
         // One allocation that would have gone far beyond says nothing of its size.
         let used = if used < value { "needed more".to_owned() } else { format!("used {shown}") };
         format!("the limit on {what} is {limit}, and this call {used}; the setting {} changes it", self.setting())

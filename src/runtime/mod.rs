@@ -9,3 +9,4 @@ pub mod operations;
 pub mod outcome;
 pub mod sandbox;
 pub mod stack;
+mod turns;

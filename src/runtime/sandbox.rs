@@ -10,11 +10,12 @@ use super::bindings::airlock::script::types::{Call as Request, Cause, ScriptErro
 use super::bindings::{Script, ScriptPre};
 use super::call::{Call, Stopped};
 use super::engine::{self, Engine, HardDeadline};
-use super::failure::LimitHit;
+use super::failure::{Failure, LimitHit};
 use super::limits::Limit;
 use super::outcome::{Outcome, ScriptError, Status};
 use super::stack;
 use crate::compile::artifact::{self, Description, NotAnArtifact};
+use crate::tenant::quota::Quota;
 
 /// A script that is ready to be called.
 #[derive(Clone)]
@@ -66,8 +67,8 @@ pub async fn run(
     entry: Option<&str>,
     input: Option<String>,
 ) -> Result<Outcome, Busy> {
-    let slot = tokio::time::timeout(engine.wait, engine.slots.acquire()).await;
-    let _slot = slot.ok().and_then(Result::ok).ok_or(Busy(engine.wait))?;
+    let turn = engine.turns.turn(call.account.tenant(), call.account.get(Quota::ConcurrentCalls));
+    let _turn = tokio::time::timeout(engine.wait, turn).await.map_err(|_| Busy(engine.wait))?;
     // Waiting for a sandbox does not count against the script.
     let mut call = call;
     call.restart_clock();
@@ -82,7 +83,10 @@ pub struct Sandbox {
     store: Store<Call>,
     script: Option<Script>,
     started: Stopwatch,
+    /// What it was given.
     fuel: u64,
+    /// What the tenant was charged for.
+    charged: u64,
 }
 
 impl Sandbox {
@@ -90,10 +94,13 @@ impl Sandbox {
         let limits = call.limits.clone();
         let mut store = Store::new(&engine.wasmtime, call);
         store.limiter(|call| call);
+        // No more than the tenant has left, and 0 would be no limit.
+        let left = store.data().account.left(Quota::FuelPerMinute).map(|left| left.max(1));
+        let limit = [Some(limits.fuel).filter(|limit| *limit > 0), left].into_iter().flatten().min();
         // Fuel is configured, so it can be set.
-        let fuel = engine::fuel(&mut store, limits.fuel).unwrap_or_default();
+        let fuel = engine::fuel(&mut store, limit.unwrap_or_default()).unwrap_or_default();
         store.set_hostcall_fuel(HOSTCALL_BYTES.max(limits.output_bytes.saturating_mul(2) as usize));
-        Sandbox { store, script: None, started: Stopwatch::now(), fuel }
+        Sandbox { store, script: None, started: Stopwatch::now(), fuel, charged: 0 }
     }
 
     /// Runs one entry; answers the returned value as JSON.
@@ -189,8 +196,21 @@ impl Sandbox {
         }
     }
 
+    /// What has been burnt.
+    fn used(&self) -> u64 {
+        self.fuel - self.store.get_fuel().unwrap_or(self.fuel)
+    }
+
+    /// Charges the tenant for what has been burnt since the last time.
+    fn settle(&mut self) {
+        let used = self.used();
+        self.store.data().account.charge(Quota::FuelPerMinute, used - self.charged);
+        self.charged = used;
+    }
+
     /// The sandbox was stopped from outside.
-    fn trapped(&self, trap: wasmtime::Error) -> ScriptError {
+    fn trapped(&mut self, trap: wasmtime::Error) -> ScriptError {
+        self.settle();
         let call = self.store.data();
         let limits = &call.limits;
         let limited = |name: &str, limit: Limit, used: u64| {
@@ -207,7 +227,13 @@ impl Sandbox {
             return limited("LimitError", limit, hit.used);
         }
         match trap.downcast_ref::<Trap>() {
-            Some(Trap::OutOfFuel) => return limited("LimitError", Limit::Fuel, limits.fuel),
+            Some(Trap::OutOfFuel) if self.fuel == limits.fuel => {
+                return limited("LimitError", Limit::Fuel, limits.fuel);
+            }
+            Some(Trap::OutOfFuel) => {
+                let failure = Failure::from(call.account.exhausted(Quota::FuelPerMinute));
+                return raised(failure.name, failure.message, failure.limit);
+            }
             Some(Trap::StackOverflow) => return stack::overflow(),
             _ => {}
         }
@@ -218,13 +244,13 @@ impl Sandbox {
         internal("the sandbox stopped unexpectedly; the host's log has the reason")
     }
 
-    fn finish(self, result: Result<Box<RawValue>, ScriptError>) -> Outcome {
-        let fuel = self.fuel - self.store.get_fuel().unwrap_or(self.fuel);
+    fn finish(mut self, result: Result<Box<RawValue>, ScriptError>) -> Outcome {
+        let fuel = self.used();
         let duration = self.started.elapsed();
-        let call = self.store.into_data();
+        let call = self.store.data_mut();
         let memory_bytes = call.memory.peak as u64;
         let host_calls = call.counted(Limit::HostCalls);
-        let logs = call.held.log.into_lines();
+        let logs = std::mem::take(&mut call.held.log).into_lines();
         let (status, result, error) = match result {
             Ok(result) => (Status::Completed, Some(result), None),
             Err(error) => {
@@ -237,6 +263,13 @@ impl Sandbox {
             }
         };
         Outcome { status, result, error, logs, fuel, duration, memory_bytes, host_calls }
+    }
+}
+
+impl Drop for Sandbox {
+    /// Also of a call whose caller went away: leaving early is not free.
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 

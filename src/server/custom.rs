@@ -13,7 +13,6 @@ use axum::http::header::{ALLOW, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::auth::holds;
 use super::problem::Problem;
 use super::{App, ExecutionId, Invocation, Invoke, Served, TenantRoutes, request, response, route};
 use crate::runtime::limits::Limit;
@@ -61,6 +60,20 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
         return Err(Problem::unavailable("scripts_disabled", "Scripts are switched off on this host."));
     }
 
+    let admission = app.scripts.admit(&place.tenant.tenant.id).map_err(|exceeded| {
+        tracing::warn!(
+            execution_id = id.0,
+            tenant_id = place.tenant.tenant.id,
+            script = script.name,
+            quota = exceeded.quota.name(),
+            quota_value = exceeded.value,
+            used = exceeded.used,
+            setting = exceeded.quota.setting(),
+            "a call was refused: its tenant has used up a quota",
+        );
+        Problem::quota(&exceeded)
+    })?;
+
     let body = request::read(&head.headers, body, &app.server).await?;
     let input = request::compose(&head.method, &head.uri, &head.headers, &parameters, &body)?;
     drop(body);
@@ -73,7 +86,7 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
     }
     let identity = Arc::new(identify(place.tenant, caller, script, &id));
     let call = Invoke { script: script.clone(), identity: identity.clone(), input };
-    match app.scripts.invoke(call).await {
+    match app.scripts.invoke(call, admission).await {
         Invocation::Ended(outcome) => {
             write_logs(&identity, &outcome);
             conclude(&identity, &outcome)
@@ -143,7 +156,7 @@ fn find<'a>(
 
 fn permit(script: &ScriptSettings, caller: Option<&UserSettings>) -> Result<(), Problem> {
     let (Some(needed), Some(caller)) = (&script.permission, caller) else { return Ok(()) };
-    if holds(&caller.user.permissions, needed) {
+    if caller.user.permissions.hold(needed) {
         return Ok(());
     }
     Err(Problem::forbidden("permission_missing", format!("This needs the permission `{needed}`.")))

@@ -35,6 +35,7 @@ pub use listener::{Server, ServerError, stop_signal};
 
 use crate::runtime::outcome::Outcome;
 use crate::settings::{ScriptSettings, ServerSettings, Settings};
+use crate::tenant::quota::{Admission, Exceeded};
 use crate::tenant::{Identity, Tenant};
 use auth::Directory;
 use problem::Problem;
@@ -42,9 +43,13 @@ use route::Table;
 
 /// What runs scripts.
 pub trait Scripts: Send + Sync + 'static {
+    /// Lets a tenant make a call, or refuses it. Asked before a request's body
+    /// is read: what is still being sent takes room as well.
+    fn admit(&self, tenant: &str) -> Result<Admission, Exceeded>;
+
     /// Runs a script once. The future is dropped when the caller goes away or
     /// the host has to stop; the call must end with it.
-    fn invoke(&self, request: Invoke) -> BoxFuture<'_, Invocation>;
+    fn invoke(&self, request: Invoke, admission: Admission) -> BoxFuture<'_, Invocation>;
 }
 
 /// One call of a script.

@@ -8,6 +8,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::ExecutionId;
+use crate::tenant::quota::Exceeded;
 
 /// Serialises as `{type, title, status, code, detail, execution_id}`. `code` is
 /// stable and for programs, `detail` for people.
@@ -71,6 +72,16 @@ impl Problem {
 
     pub fn retry(self) -> Problem {
         self.with(RETRY_AFTER, "1")
+    }
+
+    /// The tenant has used up a quota. Says which, and when to come back; how
+    /// much it is stays between the operator and the tenant.
+    pub fn quota(exceeded: &Exceeded) -> Problem {
+        let seconds = exceeded.retry_after.as_millis().div_ceil(1000);
+        let detail = format!("This tenant's quota `{}` is used up; try again in {seconds} s.", exceeded.quota.name());
+        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", detail);
+        problem.headers.extend(HeaderValue::try_from(seconds.to_string()).ok().map(|value| (RETRY_AFTER, value)));
+        problem
     }
 
     pub fn too_large(detail: impl Into<String>) -> Problem {

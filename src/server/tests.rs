@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -15,7 +15,9 @@ use tokio::sync::{Notify, oneshot};
 use super::*;
 use crate::runtime::outcome::{LimitInfo, ScriptError, Status};
 use crate::settings::{ScriptKind, TenantSettings, TokenDigest, UserSettings};
-use crate::tenant::User;
+use crate::store::clock::Clock;
+use crate::tenant::quota::{Ledger, Quotas};
+use crate::tenant::{Permissions, User};
 use route::{Pattern, Route};
 
 /// Answers by the script's name; `returns` gives back the request's body.
@@ -24,6 +26,8 @@ struct Fake {
     calls: Mutex<Vec<Invoke>>,
     began: Notify,
     release: Notify,
+    quotas: Quotas,
+    ledger: OnceLock<Ledger>,
 }
 
 impl Fake {
@@ -41,8 +45,14 @@ impl Fake {
 }
 
 impl Scripts for Fake {
-    fn invoke(&self, request: Invoke) -> BoxFuture<'_, Invocation> {
+    fn admit(&self, tenant: &str) -> Result<Admission, Exceeded> {
+        let ledger = self.ledger.get_or_init(|| Ledger::new(self.quotas.clone(), HashMap::new(), Clock::manual(0)));
+        ledger.account(tenant).admit()
+    }
+
+    fn invoke(&self, request: Invoke, admission: Admission) -> BoxFuture<'_, Invocation> {
         Box::pin(async move {
+            let _admission = admission;
             self.calls.lock().unwrap().push(request.clone());
             let name = request.script.name.split(' ').next().unwrap_or_default();
             let ended = |status, result: Option<&str>| {
@@ -121,7 +131,7 @@ fn user(id: &str, tenant: &str, permissions: &[&str]) -> UserSettings {
         tenant: tenant.to_owned(),
         user: User {
             id: id.to_owned(),
-            permissions: permissions.iter().map(|permission| (*permission).to_owned()).collect(),
+            permissions: Permissions::new(permissions.iter().map(|permission| (*permission).to_owned())),
             ..User::default()
         },
         token: TokenDigest::of(format!("{id}-token").as_bytes()),
@@ -139,6 +149,7 @@ fn settings() -> Settings {
             tenant: Tenant { id: id.to_owned(), name: id.to_uppercase() },
             schema: None,
             seed: None,
+            quotas: None,
         });
     }
     settings.users = vec![
@@ -186,7 +197,7 @@ impl Host {
     async fn start(change: impl FnOnce(&mut Settings)) -> Host {
         let mut settings = settings();
         change(&mut settings);
-        let fake = Arc::new(Fake::default());
+        let fake = Arc::new(Fake { quotas: settings.quotas.clone(), ..Fake::default() });
         let server = Server::bind(&settings, fake.clone()).await.unwrap();
         let address = server.address();
         let (stop, stopped) = oneshot::channel();
@@ -670,6 +681,54 @@ async fn what_a_script_returns() {
         let answer = host.ask("POST", "/api/custom/returns", "Content-Type: application/json\r\n", returned).await;
         assert_eq!(answer.code(), "bad_response");
     }
+}
+
+#[tokio::test]
+async fn a_tenant_that_has_used_up_a_quota_is_told_when_to_come_back() {
+    let (log, _guard) = Log::watch();
+    let host = Host::start(|settings| settings.quotas.calls_per_minute = 2).await;
+    for _ in 0..2 {
+        assert_eq!(host.ask("GET", "/api/custom/echo", "", "").await.status, 201);
+    }
+    let answer = host.ask("POST", "/api/custom/echo", "", "a body that nobody reads").await;
+    assert_eq!((answer.status, answer.code().as_str()), (429, "quota_exceeded"));
+    assert_eq!(answer.header("retry-after"), "30");
+    assert_eq!(answer.json()["detail"], "This tenant's quota `calls_per_minute` is used up; try again in 30 s.");
+    let id = answer.header("x-execution-id");
+    for (key, value) in [("quota_value", "2"), ("used", "3"), ("setting", "quotas.calls_per_minute")] {
+        assert_eq!(log.find(id, key), value);
+    }
+    assert_eq!(host.fake.count(), 2);
+    assert_eq!(host.ask_as("bob", "GET", "/api/custom/echo", "", "").await.status, 201, "another tenant's is its own");
+}
+
+#[tokio::test]
+async fn what_is_still_being_sent_counts_as_waiting() {
+    let host = Host::start(|settings| {
+        settings.server.body_timeout = Duration::from_secs(600);
+        (settings.quotas.concurrent_calls, settings.quotas.waiting_calls) = (1, 1);
+    })
+    .await;
+    let mut senders = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(host.address).await.unwrap();
+        let head = format!("POST /api/custom/echo HTTP/1.1\r\n{ANN}Content-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The host asks for the body once it has let the call in.
+        let mut asked = [0; 25];
+        stream.read_exact(&mut asked).await.unwrap();
+        assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+        senders.push(stream);
+    }
+    let answer = host.ask("GET", "/api/custom/echo", "", "").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (429, "1"));
+    assert_eq!(host.ask_as("bob", "GET", "/api/custom/echo", "", "").await.status, 201);
+    let mut first = senders.remove(0);
+    first.write_all(b"{}").await.unwrap();
+    let mut answered = [0; 12];
+    first.read_exact(&mut answered).await.unwrap();
+    assert_eq!(&answered, b"HTTP/1.1 201");
+    assert_eq!(host.ask("GET", "/api/custom/echo", "", "").await.status, 201, "its place is free again");
 }
 
 #[tokio::test]

@@ -16,13 +16,15 @@ use toml::Spanned;
 use url::Url;
 
 use super::error::Fault;
+use super::services::{self, ServiceTable};
 use super::{
-    HttpSettings, ScriptKind, ScriptSettings, ServiceSettings, Settings, SettingsError, SmtpSettings, TenantSettings,
-    TokenDigest, UserSettings, environment,
+    HttpSettings, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings, TenantSettings, TokenDigest,
+    UserSettings, environment,
 };
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::{Pattern, Route};
-use crate::tenant::{Tenant, User};
+use crate::tenant::quota::{Quota, Quotas};
+use crate::tenant::{Permissions, Tenant, User};
 
 /// The longest time that any setting may say, in milliseconds. Deadlines are
 /// reckoned from now on, and must not overflow.
@@ -41,12 +43,13 @@ struct File {
     data: Option<PathBuf>,
     server: ServerTable,
     limits: BTreeMap<Spanned<String>, Spanned<Scalar>>,
+    quotas: BTreeMap<Spanned<String>, Spanned<Scalar>>,
     sandboxes: SandboxTable,
     http: HttpTable,
     smtp: Option<SmtpTable>,
     tenants: Vec<TenantTable>,
     users: Vec<UserTable>,
-    services: BTreeMap<Spanned<String>, ServiceSettings>,
+    services: BTreeMap<Spanned<String>, Spanned<ServiceTable>>,
     scripts: Vec<ScriptTable>,
 }
 
@@ -90,6 +93,7 @@ struct TenantTable {
     name: Option<String>,
     schema: Option<Spanned<PathBuf>>,
     seed: Option<Spanned<PathBuf>>,
+    quotas: Option<BTreeMap<Spanned<String>, Spanned<Scalar>>>,
 }
 
 #[derive(Deserialize)]
@@ -128,7 +132,7 @@ struct ScriptTable {
 }
 
 /// A number, or text such as `30s`; kept as text.
-struct Scalar(String);
+pub(super) struct Scalar(pub String);
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -191,7 +195,7 @@ pub(super) fn parse(
     let at = |fault| SettingsError::at(text, path, fault);
     let file: File = toml::from_str(text).map_err(|error| at(Fault { unread: true, ..syntax(&error) }))?;
     let mut reader = Reader { folder, files: Vec::new() };
-    let mut settings = reader.general(&file).map_err(at)?;
+    let mut settings = reader.general(&file, variable).map_err(at)?;
     environment::apply(&mut settings, variable)?;
     reader.people(&file, &mut settings).map_err(at)?;
     let general = settings.limits.clone();
@@ -244,7 +248,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn general(&mut self, file: &File) -> Result<Settings, Fault> {
+    fn general(&mut self, file: &File, variable: &impl Fn(&str) -> Option<String>) -> Result<Settings, Fault> {
         let mut settings = Settings::default();
         settings.scripts_enabled = file.scripts_enabled.unwrap_or(settings.scripts_enabled);
         settings.data = self.folder.join(file.data.as_ref().unwrap_or(&settings.data));
@@ -266,11 +270,17 @@ impl Reader<'_> {
 
         for (name, value) in &file.limits {
             let Some(limit) = Limit::ALL.iter().find(|limit| limit.name() == name.as_ref()) else {
+                if Quota::named(name.as_ref()).is_some() {
+                    return Err(Fault::new(name.span(), format!("`{}` is a quota", name.as_ref()))
+                        .help("a limit bounds one call, a quota all of a tenant's: it stands in [quotas]"));
+                }
                 let known: Vec<&str> = Limit::ALL.iter().map(|limit| limit.name()).collect();
                 return Err(unknown_key(name.span(), name.as_ref(), &known));
             };
             settings.limits.set(*limit, limit_value(*limit, value)?);
         }
+
+        quotas(&file.quotas, &mut settings.quotas)?;
 
         if let Some(count) = count(&file.sandboxes.count, 1..=MAX_SANDBOXES)? {
             settings.sandboxes.count = count as u32;
@@ -288,7 +298,7 @@ impl Reader<'_> {
                 return Err(Fault::new(name.span(), message)
                     .help("scripts write it as `services.name`: use letters, digits and `_`"));
             }
-            settings.services.insert(name.as_ref().clone(), service.clone());
+            settings.services.insert(name.as_ref().clone(), services::settings(name, service, variable)?);
         }
         Ok(settings)
     }
@@ -306,10 +316,15 @@ impl Reader<'_> {
             if let Some(other) = ids.insert(id.to_ascii_lowercase(), id) {
                 return Err(Fault::new(table.id.span(), format!("there is a tenant `{other}` already")));
             }
+            let mut own = None;
+            if let Some(given) = &table.quotas {
+                quotas(given, own.insert(settings.quotas.clone()))?;
+            }
             settings.tenants.push(TenantSettings {
                 tenant: Tenant { id: id.clone(), name: table.name.clone().unwrap_or_else(|| id.clone()) },
                 schema: self.file(table.schema.as_ref()),
                 seed: self.file(table.seed.as_ref()),
+                quotas: own,
             });
         }
 
@@ -332,7 +347,8 @@ impl Reader<'_> {
                 .permissions
                 .iter()
                 .map(|permission| words(permission, "a permission"))
-                .collect::<Result<_, _>>()?;
+                .collect::<Result<Vec<_>, _>>()?;
+            let permissions = Permissions::new(permissions);
             settings.users.push(UserSettings {
                 tenant,
                 user: User { id, email: table.email.clone(), name: table.name.clone(), permissions },
@@ -535,8 +551,25 @@ fn limit_value(limit: Limit, value: &Spanned<Scalar>) -> Result<u64, Fault> {
     }
 }
 
+fn quotas(given: &BTreeMap<Spanned<String>, Spanned<Scalar>>, quotas: &mut Quotas) -> Result<(), Fault> {
+    for (name, value) in given {
+        let Some(quota) = Quota::named(name.as_ref()) else {
+            let known: Vec<&str> = Quota::ALL.iter().map(|quota| quota.name()).collect();
+            return Err(unknown_key(name.span(), name.as_ref(), &known));
+        };
+        let parsed = quota.parse(&value.as_ref().0).map_err(|reason| Fault::new(value.span(), reason))?;
+        if quota == Quota::ConcurrentCalls && parsed == 0 {
+            return Err(Fault::new(value.span(), "no script could run").help(
+                "take a script from a tenant with the script's `tenants`, or switch all off with `scripts_enabled`",
+            ));
+        }
+        quotas.set(quota, parsed);
+    }
+    Ok(())
+}
+
 /// Durations and sizes outside of the limits are spelt as limits are.
-fn duration(setting: &Option<Spanned<Scalar>>, value: &mut Duration) -> Result<(), Fault> {
+pub(super) fn duration(setting: &Option<Spanned<Scalar>>, value: &mut Duration) -> Result<(), Fault> {
     if let Some(setting) = setting {
         let parsed = Limit::Timeout.parse(&setting.as_ref().0);
         let milliseconds = parsed.map_err(|reason| Fault::new(setting.span(), reason))?;
@@ -561,7 +594,10 @@ fn size(setting: &Option<Spanned<Scalar>>, range: std::ops::RangeInclusive<u64>,
     Ok(())
 }
 
-fn count(setting: &Option<Spanned<Scalar>>, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Fault> {
+pub(super) fn count(
+    setting: &Option<Spanned<Scalar>>,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<Option<u64>, Fault> {
     let Some(setting) = setting else { return Ok(None) };
     match setting.as_ref().0.replace('_', "").parse::<u64>() {
         Ok(count) if range.contains(&count) => Ok(Some(count)),
@@ -603,7 +639,7 @@ fn header_text(text: &Spanned<String>) -> Result<String, Fault> {
 }
 
 /// Text that is not empty and stays on its line, in logs as in headers.
-fn words(text: &Spanned<String>, what: &str) -> Result<String, Fault> {
+pub(super) fn words(text: &Spanned<String>, what: &str) -> Result<String, Fault> {
     let value = text.as_ref();
     if value.trim().is_empty() {
         return Err(Fault::new(text.span(), format!("{what} cannot be empty")));
@@ -623,7 +659,7 @@ fn is_tenant_id(id: &str) -> bool {
         && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
-fn is_identifier(name: &str) -> bool {
+pub(super) fn is_identifier(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 64
         && !name.starts_with(|c: char| c.is_ascii_digit())

@@ -6,6 +6,7 @@
 mod environment;
 mod error;
 mod file;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -22,8 +23,10 @@ use sha2::{Digest, Sha256};
 
 pub use error::SettingsError;
 
+use crate::capabilities::services::remote::Backend;
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::Route;
+use crate::tenant::quota::Quotas;
 use crate::tenant::{Tenant, User};
 
 /// All settings, checked. `Default` is what holds without a file.
@@ -36,6 +39,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// For every call that its script does not say otherwise.
     pub limits: Limits,
+    /// For every tenant that has none of its own.
+    pub quotas: Quotas,
     pub sandboxes: SandboxSettings,
     pub http: HttpSettings,
     pub smtp: Option<SmtpSettings>,
@@ -112,6 +117,8 @@ pub struct TenantSettings {
     pub schema: Option<PathBuf>,
     /// The same, after the schema.
     pub seed: Option<PathBuf>,
+    /// The general ones with its own over them. None: the general ones.
+    pub quotas: Option<Quotas>,
 }
 
 /// One of `[[users]]`.
@@ -139,25 +146,33 @@ impl fmt::Debug for TokenDigest {
     }
 }
 
-/// One of `[services.*]`: what a named service is made of.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// One of `[services.*]`: a named service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceSettings {
     pub kind: ServiceKind,
-    /// The table behind it; the service's own name where none is given.
-    pub table: Option<String>,
-    /// The column that `get`, `update` and `delete` go by.
-    pub key: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// What a service is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServiceKind {
     /// list, get, create, update and delete over a table of the tenant's.
-    #[default]
-    Table,
+    Table {
+        /// The service's own name where none is given.
+        table: Option<String>,
+        /// The column that `get`, `update` and `delete` go by; `id` where none
+        /// is given.
+        key: Option<String>,
+    },
     /// sendEmail.
     Notifications,
+    /// A backend of the application.
+    Http(Box<Backend>),
+}
+
+impl Default for ServiceKind {
+    fn default() -> ServiceKind {
+        ServiceKind::Table { table: None, key: None }
+    }
 }
 
 /// One of `[[scripts]]`.
@@ -225,6 +240,7 @@ impl Default for Settings {
             data: PathBuf::from("data"),
             server: ServerSettings::default(),
             limits: Limits::default(),
+            quotas: Quotas::default(),
             sandboxes: SandboxSettings::default(),
             http: HttpSettings::default(),
             smtp: None,

@@ -2,6 +2,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::capabilities::services::remote::{Backend, Endpoint, SigningKey};
+use crate::tenant::quota::Quotas;
 
 const NOTHING: fn(&str) -> Option<String> = |_| None;
 
@@ -33,6 +35,10 @@ fuel = 1_000_000
 http_calls = 0
 db_statement_bytes = 1024
 
+[quotas]
+concurrent_calls = 4
+storage_bytes = "1MiB"
+
 [sandboxes]
 count = 8
 wait = "500ms"
@@ -53,6 +59,7 @@ seed = "seed/acme.sql"
 
 [[tenants]]
 id = "globex"
+quotas = { storage_bytes = "1GiB", calls_per_minute = 6_000 }
 
 [[users]]
 id = "ann"
@@ -73,6 +80,15 @@ table = "clients"
 key = "id"
 [services.notifications]
 kind = "notifications"
+[services.billing]
+kind = "http"
+url = "https://billing.internal/api"
+signing_key = "hunter2-0123456789abcdef0123456789"
+timeout = "3s"
+retries = 0
+[services.billing.methods]
+get = { method = "GET", path = "/invoices/{id}" }
+charge = { idempotent = true }
 
 [[scripts]]
 name = "sales-report"
@@ -113,6 +129,10 @@ fn a_full_file() {
     assert_eq!(settings.limits.fuel, 1_000_000);
     assert_eq!(settings.limits.http_calls, 0);
     assert_eq!(settings.limits.db_statement_bytes, 1024);
+    let quotas = Quotas { concurrent_calls: 4, storage_bytes: 1 << 20, ..Quotas::default() };
+    assert_eq!((&settings.quotas, &settings.tenants[0].quotas), (&quotas, &None));
+    let own = Quotas { storage_bytes: 1 << 30, calls_per_minute: 6_000, ..quotas };
+    assert_eq!(settings.tenants[1].quotas, Some(own), "the general ones below its own");
     assert_eq!((settings.sandboxes.count, settings.sandboxes.wait), (8, Duration::from_millis(500)));
     assert_eq!(settings.http.private_networks.len(), 2);
     assert_eq!(settings.tenants[0].seed.as_deref(), Some(Path::new("/srv/shop/seed/acme.sql")));
@@ -120,8 +140,13 @@ fn a_full_file() {
     assert_eq!(settings.users[0].token, TokenDigest::of(b"ann-secret"));
     assert_eq!(settings.users[1].token, TokenDigest::of(b"test"));
     assert_eq!(settings.services["clients"], ServiceSettings::default());
-    assert_eq!(settings.services["people"].table.as_deref(), Some("clients"));
+    let people = ServiceKind::Table { table: Some("clients".into()), key: Some("id".into()) };
+    assert_eq!(settings.services["people"].kind, people);
     assert_eq!(settings.services["notifications"].kind, ServiceKind::Notifications);
+    assert_eq!(
+        settings.services["billing"].kind,
+        ServiceKind::Http(Box::new(billing("hunter2-0123456789abcdef0123456789")))
+    );
 
     let [report, order, nightly] = settings.scripts.as_slice() else { panic!("three scripts") };
     let route = report.route.as_ref().unwrap();
@@ -186,6 +211,34 @@ fn the_environment_wins() {
     }
 }
 
+/// What `FULL` makes of the service.
+fn billing(key: &str) -> Backend {
+    let key = SigningKey::new(key).unwrap();
+    let mut backend = Backend::new("https://billing.internal/api", key)
+        .unwrap()
+        .with("get", Endpoint::new("GET", "/invoices/{id}", false).unwrap())
+        .with("charge", Endpoint::new("POST", "/charge", true).unwrap());
+    (backend.timeout, backend.retries) = (Duration::from_secs(3), 0);
+    backend
+}
+
+#[test]
+fn a_signing_key_may_come_from_the_environment() {
+    let other = "another-key-0123456789abcdef0123456789";
+    let variable = |asked: &str| (asked == "AIRLOCK_SERVICES_BILLING_SIGNING_KEY").then(|| other.to_owned());
+    let settings = parse_in(FULL, variable).unwrap();
+    assert_eq!(settings.services["billing"].kind, ServiceKind::Http(Box::new(billing(other))));
+    assert!(!format!("{settings:?}").contains("0123456789abcdef"), "a key is not printed");
+    let error =
+        parse_in(FULL, |asked| asked.ends_with("_SIGNING_KEY").then(|| "short-hunter2".to_owned())).unwrap_err();
+    let report = error.to_string();
+    assert!(
+        report.contains("AIRLOCK_SERVICES_BILLING_SIGNING_KEY: a signing key is at least 32 characters"),
+        "{report}"
+    );
+    assert!(!report.contains("hunter2"), "{report}");
+}
+
 /// Settings, the line and column of the fault, and what the report says.
 const WRONG: &[(&str, usize, usize, &[&str])] = &[
     ("[limts]", 1, 2, &["unknown key `limts`", "did you mean `limits`?", "airlock.toml:1:2", "^^^^^"]),
@@ -194,6 +247,51 @@ const WRONG: &[(&str, usize, usize, &[&str])] = &[
     ("[limits]\ntimout = \"1s\"", 2, 1, &["unknown key `timout`", "did you mean `timeout`?"]),
     ("[services.clients]\ntabel = \"x\"", 2, 1, &["unknown key `tabel`", "did you mean `table`?"]),
     ("[services.\"a b\"]", 1, 11, &["`a b` cannot be a service's name"]),
+    ("[limits]\nstorage_bytes = \"1MiB\"", 2, 1, &["`storage_bytes` is a quota", "stands in [quotas]"]),
+    ("[quotas]\nstorage_byte = \"1MiB\"", 2, 1, &["unknown key `storage_byte`", "did you mean `storage_bytes`?"]),
+    ("[quotas]\nstorage_bytes = \"lots\"", 2, 17, &["`lots` is not a size"]),
+    ("[quotas]\nconcurrent_calls = 0", 2, 20, &["no script could run", "scripts_enabled"]),
+    ("[[tenants]]\nid = \"a\"\nquotas = { call_per_minute = 1 }", 3, 12, &["did you mean `calls_per_minute`?"]),
+    ("[services.a]\nkind = \"http\"", 1, 11, &["the service `a` has no `url`"]),
+    ("[services.a]\nurl = \"http://x\"", 2, 7, &["`url` is for services of the kind `http`"]),
+    ("[services.a]\nkind = \"http\"\ntable = \"x\"", 3, 9, &["`table` is for services of the kind `table`"]),
+    ("[services.a]\nkind = \"grpc\"", 2, 8, &["unknown variant"]),
+    (
+        "[services.a]\nkind = \"http\"\nurl = \"http://x\"",
+        1,
+        11,
+        &["no `signing_key`", "AIRLOCK_SERVICES_A_SIGNING_KEY"],
+    ),
+    (
+        "[services.a]\nkind = \"http\"\nurl = \"http://x\"\nsigning_key = \"hunter2\"",
+        1,
+        11,
+        &["at least 32 characters", "openssl"],
+    ),
+    (
+        "[services.a]\nkind = \"http\"\nsigning_key = \"0123456789abcdef0123456789abcdef\"\nurl = \"x.internal\"",
+        4,
+        7,
+        &["not a backend's address"],
+    ),
+    (
+        "[services.a]\nkind = \"http\"\nurl = \"http://x\"\nsigning_key = \"0123456789abcdef0123456789abcdef\"",
+        1,
+        11,
+        &["the service `a` has no methods", "[services.a.methods]"],
+    ),
+    (
+        "[services.a]\nkind = \"http\"\nurl = \"http://x\"\nsigning_key = \"0123456789abcdef0123456789abcdef\"\nmethods.get.path = \"/../x\"",
+        5,
+        20,
+        &["`/../x` is not a path"],
+    ),
+    (
+        "[services.a]\nkind = \"http\"\nurl = \"http://x\"\nsigning_key = \"0123456789abcdef0123456789abcdef\"\nmethods.then.path = \"/x\"",
+        5,
+        9,
+        &["`then` cannot be a method's name"],
+    ),
     ("[limits]\ntimeout = \"30x\"", 2, 11, &["`30x` is not a duration", "write it as `30s`"]),
     ("[limits]\ntimeout = 30", 2, 11, &["`30` is not a duration", "write it as `30s`"]),
     ("[limits]\ntimeout = 0", 2, 11, &["cannot be 0"]),

@@ -1,16 +1,19 @@
 //! The host's wall clock, which tests set by hand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = i64;
 
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 /// A source of the time. Cheap to clone.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Clock(Source);
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 enum Source {
     System,
     Manual(Arc<AtomicI64>),
@@ -30,6 +33,15 @@ impl Clock {
         match &self.0 {
             Source::System => chrono::Utc::now().timestamp_millis(),
             Source::Manual(now) => now.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Milliseconds since some time in the past. Only ever goes on, where the
+    /// time of day may be set back.
+    pub fn elapsed(&self) -> Millis {
+        match &self.0 {
+            Source::System => START.elapsed().as_millis() as Millis,
+            Source::Manual(_) => self.now(),
         }
     }
 

@@ -106,6 +106,11 @@ async fn answer(
             let to = percent_encoding::percent_decode_str(to).decode_utf8_lossy().into_owned();
             (StatusCode::FOUND, [(header::LOCATION, to)]).into_response()
         }
+        // An application's own errors.
+        "orders" => {
+            let status = argument.parse().ok().and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or_default();
+            (status, Json(json!({ "code": "no_such_order", "message": "there is no order 7" }))).into_response()
+        }
         "loop" => (StatusCode::FOUND, [(header::LOCATION, "loop")]).into_response(),
         // Answers once that many requests are here together, and never before.
         "together" => {

@@ -1,6 +1,15 @@
 // The application's services, as [services.NAME] in airlock.toml names them. An
 // unknown service or method rejects with a TypeError that lists those there are.
-// Arguments and answers are JSON. Errors: see HostError.
+// Arguments and answers are JSON. What a service says against a call rejects with
+// a ServiceError. Errors: see HostError.
+
+interface ServiceError extends HostError {
+  readonly name: "ServiceError";
+  /** For programs, such as `out_of_stock`, where the service gives one. */
+  readonly code?: string;
+  /** The HTTP status, where the service answered over HTTP. */
+  readonly status?: number;
+}
 
 type ServiceOperator =
   | "eq" | "ne" | "lt" | "lte" | "gt" | "gte" | "in" | "not_in" | "like" | "contains" | "starts_with" | "is_null"
@@ -63,7 +72,15 @@ interface NotificationService {
   sendEmail(mail: Mail): Promise<{ id: string; status: "sent" | "queued" }>;
 }
 
-/** An application adds what it knows: `interface Services { clients: TableService<Client> }`. */
+/** A service of the kind `http`, or of the application's own code. */
+interface CustomService {
+  [method: string]: (...args: any[]) => Promise<any>;
+}
+
+/**
+ * An application adds what it knows: `interface Services { clients: TableService<Client> }`,
+ * `interface Services { billing: CustomService }`.
+ */
 interface Services {
   notifications: NotificationService;
 }

@@ -18,6 +18,7 @@
 //! replaces those whose time can't be bounded, and [`sqlite`] bounds memory,
 //! sizes and time.
 
+pub mod access;
 mod authorizer;
 mod error;
 mod functions;
@@ -37,6 +38,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 
+pub use self::access::{Access, Grant, Rules};
 pub use self::error::{closest, list};
 use self::pool::{Pool, blocking};
 use self::sqlite::Deadline;

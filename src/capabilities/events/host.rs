@@ -5,10 +5,13 @@ use crate::runtime::call::Call;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limit;
 use crate::runtime::operations::Ticket;
+use crate::tenant::quota::Quota;
 
 impl Host for Call {
     fn start_publish(&mut self, name: String, data: String) -> wasmtime::Result<Ticket> {
-        let counted = self.count(Limit::Events, 1);
+        let counted = self
+            .count(Limit::Events, 1)
+            .and_then(|()| self.account.take(Quota::EventsPerMinute, 1).map_err(Failure::from));
         let events = self.process.events.clone();
         let (identity, limits) = (self.identity.clone(), self.limits.clone());
         Ok(self.start(async move {

@@ -16,7 +16,7 @@ use url::{Host, Url};
 use super::address::Rules;
 use super::pattern::is_name;
 use super::{
-    ADDRESSES, CONNECT_TIMEOUT, Grant, IDLE_CONNECTIONS, IDLE_TIMEOUT, Lookup, MAX_HEADER_BYTES, MAX_HEADERS,
+    ADDRESSES, Budget, CONNECT_TIMEOUT, Grant, IDLE_CONNECTIONS, IDLE_TIMEOUT, Lookup, MAX_HEADER_BYTES, MAX_HEADERS,
     MAX_URL_BYTES, Process, blocked, http_error,
 };
 use crate::runtime::bindings::airlock::script::http::{Header, Request, Response};
@@ -34,14 +34,6 @@ pub(super) struct Prepared {
     timeout: Duration,
     /// Whether the timeout is the script's own wish, below the limit.
     wished: bool,
-}
-
-/// What came of a request.
-#[derive(Debug)]
-pub(super) struct Exchanged {
-    /// Redirects that were followed, each a request of its own.
-    pub(super) redirects: u64,
-    pub(super) result: Result<Response, Failure>,
 }
 
 /// Why an address is not requested.
@@ -100,35 +92,39 @@ impl Resolve for Resolver {
     }
 }
 
-/// A client that follows nothing, decodes nothing, keeps no cookies and heeds
-/// no proxy of the environment: all of these would bypass a check.
+/// A client for scripts' requests.
 pub(super) fn build(
     rules: &Arc<Rules>,
     lookup: &Lookup,
     port: Option<u16>,
     user_agent: &str,
 ) -> reqwest::Result<Client> {
-    let builder = || -> ClientBuilder {
+    with_roots(|| {
         let resolver = Resolver { rules: rules.clone(), lookup: lookup.clone(), port };
-        Client::builder()
-            .dns_resolver(resolver)
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .user_agent(user_agent)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .http2_max_header_list_size(MAX_HEADER_BYTES as u32)
-    };
+        builder(user_agent).dns_resolver(resolver)
+    })
+}
+
+/// A client that follows nothing, decodes nothing, keeps no cookies and heeds
+/// no proxy of the environment: all of these would bypass a check.
+pub(super) fn builder(user_agent: &str) -> ClientBuilder {
+    Client::builder()
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .user_agent(user_agent)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .http2_max_header_list_size(MAX_HEADER_BYTES as u32)
+}
+
+pub(super) fn with_roots(builder: impl Fn() -> ClientBuilder) -> reqwest::Result<Client> {
     builder().build().or_else(|reason| {
         // A small container image may lack root certificates. It can still
         // make unencrypted requests; trusting nobody keeps the others safe.
         let client = builder().tls_certs_only([]).build()?;
-        tracing::warn!(
-            reason = ?reason.source(),
-            "no root certificates were found, so scripts' https requests will fail"
-        );
+        tracing::warn!(reason = ?reason.source(), "no root certificates were found, so https requests will fail");
         Ok(client)
     })
 }
@@ -169,46 +165,42 @@ impl Process {
         })
     }
 
-    /// Makes a request and follows its redirects, at most `budget` of them.
-    pub(super) async fn exchange(&self, prepared: Prepared, grant: &Grant, limits: &Limits, budget: u64) -> Exchanged {
+    /// Makes a request and follows its redirects, each of which takes from the
+    /// budget.
+    pub(super) async fn exchange(
+        &self,
+        prepared: Prepared,
+        grant: &Grant,
+        budget: &Budget,
+    ) -> Result<Response, Failure> {
         let (timeout, wished) = (prepared.timeout, prepared.wished);
         let host = name_of(&prepared.url);
-        let mut redirects = 0;
-        let followed = self.follow(prepared, grant, limits, budget, &mut redirects);
-        let result = match tokio::time::timeout_at(Instant::now() + timeout, followed).await {
+        let followed = self.follow(prepared, grant, budget);
+        match tokio::time::timeout_at(Instant::now() + timeout, followed).await {
             Ok(result) => result,
             Err(_) if wished => Err(Failure::new(
                 "TimeoutError",
                 format!("the request to {host} took longer than its timeout of {timeout:?}"),
             )),
             Err(_) => {
-                let limit = limits.http_timeout;
+                let limit = budget.limits.http_timeout;
                 let failure = Failure::limit(Limit::HttpTimeout, limit, limit);
                 Err(Failure { name: "TimeoutError".to_owned(), ..failure })
             }
-        };
-        Exchanged { redirects, result }
+        }
     }
 
-    async fn follow(
-        &self,
-        mut prepared: Prepared,
-        grant: &Grant,
-        limits: &Limits,
-        budget: u64,
-        redirects: &mut u64,
-    ) -> Result<Response, Failure> {
+    async fn follow(&self, mut prepared: Prepared, grant: &Grant, budget: &Budget) -> Result<Response, Failure> {
+        let limits = &budget.limits;
+        let mut redirects = 0;
         loop {
             let host = name_of(&prepared.url);
             let response = self.send(&prepared).await.map_err(|error| failure(&error, &host))?;
             let Some(location) = location(&response) else {
                 return receive(response, prepared, limits).await;
             };
-            limits.check(Limit::HttpRedirects, *redirects + 1)?;
-            if *redirects >= budget {
-                let limit = limits.http_calls;
-                return Err(Failure::limit(Limit::HttpCalls, limit, limit.saturating_add(1)));
-            }
+            redirects += 1;
+            limits.check(Limit::HttpRedirects, redirects)?;
             let next = self.redirected(&prepared.url, &location, grant).map_err(|refusal| match refusal {
                 Refusal::Malformed(reason) => {
                     http_error(format!("the redirect of {host} cannot be followed: {reason}"))
@@ -217,8 +209,8 @@ impl Process {
                     Failure { message: format!("{host} redirects: {}", failure.message), ..failure }
                 }
             })?;
+            budget.take()?;
             rewrite(&mut prepared, response.status(), next);
-            *redirects += 1;
         }
     }
 
@@ -383,7 +375,7 @@ fn rewrite(prepared: &mut Prepared, status: StatusCode, next: Url) {
     prepared.url = next;
 }
 
-async fn receive(mut response: reqwest::Response, prepared: Prepared, limits: &Limits) -> Result<Response, Failure> {
+async fn receive(response: reqwest::Response, prepared: Prepared, limits: &Limits) -> Result<Response, Failure> {
     let host = name_of(&prepared.url);
     let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if response.headers().len() > MAX_HEADERS || size > MAX_HEADER_BYTES {
@@ -398,19 +390,34 @@ async fn receive(mut response: reqwest::Response, prepared: Prepared, limits: &L
         .collect();
     let status = response.status().as_u16();
 
+    let body = body(response, limits, Limit::HttpResponseBytes).await.map_err(|reason| match reason {
+        BodyError::Limit(failure) => failure,
+        BodyError::BrokenOff => http_error(format!("the answer of {host} broke off")),
+    })?;
+    Ok(Response { status, url: prepared.url.into(), headers, body })
+}
+
+/// Why a body was not read to its end.
+pub(crate) enum BodyError {
+    Limit(Failure),
+    BrokenOff,
+}
+
+/// Reads a body as far as a limit allows.
+pub(crate) async fn body(mut response: reqwest::Response, limits: &Limits, limit: Limit) -> Result<Vec<u8>, BodyError> {
     // An honest server that announces too much is refused at once. What the
     // others announce counts for nothing.
     let announced = response.content_length().unwrap_or(0);
-    limits.check(Limit::HttpResponseBytes, announced)?;
+    limits.check(limit, announced).map_err(BodyError::Limit)?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| {
-        tracing::debug!(host, %error, "an answer to a script broke off");
-        http_error(format!("the answer of {host} broke off"))
+        tracing::debug!(%error, "an answer broke off");
+        BodyError::BrokenOff
     })? {
-        limits.check(Limit::HttpResponseBytes, (body.len() + chunk.len()) as u64)?;
+        limits.check(limit, (body.len() + chunk.len()) as u64).map_err(BodyError::Limit)?;
         body.extend_from_slice(&chunk);
     }
-    Ok(Response { status, url: prepared.url.into(), headers, body })
+    Ok(body)
 }
 
 /// What a script learns of a failed connection: its kind, and the host by the

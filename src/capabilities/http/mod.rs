@@ -16,6 +16,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -26,9 +27,12 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use address::Rules;
+pub(crate) use client::{BodyError, body};
 pub use pattern::{Pattern, PatternError};
 
 use crate::runtime::failure::Failure;
+use crate::runtime::limits::{Limit, Limits};
+use crate::tenant::quota::{Account, Quota};
 
 /// One URL, a redirect's included. Browsers and servers stop near this.
 const MAX_URL_BYTES: usize = 8 << 10;
@@ -93,8 +97,31 @@ impl Grant {
     }
 }
 
+/// What one call holds.
+#[derive(Default)]
+pub struct Held {
+    /// Requests that were made, those that followed redirects included.
+    requests: Arc<AtomicU64>,
+}
+
+/// What a call and its tenant may still request. Each request takes from it
+/// before it is sent, so that many at once have no more than one after another.
+struct Budget {
+    account: Arc<Account>,
+    limits: Arc<Limits>,
+    used: Arc<AtomicU64>,
+}
+
+impl Budget {
+    fn take(&self) -> Result<(), Failure> {
+        let used = self.used.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        self.limits.check(Limit::HttpCalls, used)?;
+        Ok(self.account.take(Quota::HttpCallsPerMinute, 1)?)
+    }
+}
+
 /// Finds the addresses of a name.
-type Lookup = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> + Send + Sync>;
+pub type Lookup = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> + Send + Sync>;
 
 /// What the process owns: the connections, and the rules on addresses.
 pub struct Process {
@@ -114,7 +141,7 @@ impl Process {
     }
 
     /// As [`new`](Process::new), with names looked up in another way.
-    fn with_lookup(settings: Settings, lookup: Lookup) -> anyhow::Result<Process> {
+    pub fn with_lookup(settings: Settings, lookup: Lookup) -> anyhow::Result<Process> {
         // Err where another part of the process was first, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let rules = Arc::new(Rules::new(settings.private_networks));
@@ -140,6 +167,15 @@ impl Process {
         let guarded = self.guarded.read().unwrap_or_else(PoisonError::into_inner);
         guarded.get(&port).unwrap_or(&self.client).clone()
     }
+}
+
+/// The client for the application's own backends, which the operator names: the
+/// rules on addresses are for scripts' requests. It follows nothing either, so
+/// that a signed request goes where it was signed for.
+pub(crate) fn backend_client() -> anyhow::Result<reqwest::Client> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let user_agent = Settings::default().user_agent;
+    client::with_roots(|| client::builder(&user_agent)).context("the HTTP client for services cannot be set up")
 }
 
 /// Asks the operating system, as every other program on the machine does.

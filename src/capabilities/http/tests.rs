@@ -10,10 +10,12 @@ use futures_util::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::client::{Exchanged, Refusal};
+use super::client::Refusal;
 use super::*;
 use crate::runtime::bindings::airlock::script::http::{Header, Request, Response};
 use crate::runtime::limits::{Limit, Limits};
+use crate::store::clock::Clock;
+use crate::tenant::quota::{Ledger, Quotas};
 
 const PUBLIC: &str = "127.0.0.1";
 const PRIVATE: &str = "127.0.0.2";
@@ -168,15 +170,19 @@ fn header(name: &str, value: &str) -> Header {
     Header { name: name.to_owned(), value: value.to_owned() }
 }
 
-async fn exchange(process: &Process, grant: &Grant, limits: &Limits, request: Request) -> Exchanged {
-    match process.prepare(request, grant, limits) {
-        Ok(prepared) => process.exchange(prepared, grant, limits, u64::MAX).await,
-        Err(failure) => Exchanged { redirects: 0, result: Err(failure) },
-    }
+/// What one call of a tenant without other calls may request.
+fn budget(limits: &Limits, quotas: Quotas) -> Budget {
+    let account = Ledger::new(quotas, HashMap::new(), Clock::manual(0)).account("a");
+    Budget { account, limits: Arc::new(limits.clone()), used: Arc::default() }
+}
+
+async fn exchange(process: &Process, grant: &Grant, limits: &Limits, request: Request) -> Result<Response, Failure> {
+    let prepared = process.prepare(request, grant, limits)?;
+    process.exchange(prepared, grant, &budget(limits, Quotas::default())).await
 }
 
 async fn send(process: &Process, grant: &Grant, request: Request) -> Result<Response, Failure> {
-    exchange(process, grant, &Limits::default(), request).await.result
+    exchange(process, grant, &Limits::default(), request).await
 }
 
 fn assert_fails(result: Result<Response, Failure>, name: &str, message: &str) {
@@ -504,19 +510,41 @@ async fn redirects_count_as_requests() {
         _ => ok(""),
     })
     .await;
-    let (process, grant, limits) = (process(), everywhere(server.port), Limits::default());
-    for (budget, followed, succeeds) in [(0, 0, false), (1, 1, false), (2, 2, true)] {
+    let (process, grant) = (process(), everywhere(server.port));
+    for (http_calls, http_calls_per_minute, stopped_by) in [
+        (1, 0, Some("limits.http_calls")),
+        (2, 0, None),
+        (100, 1, Some("quotas.http_calls_per_minute")),
+        (100, 2, None),
+    ] {
+        let limits = Limits { http_calls, ..Limits::default() };
+        let budget = budget(&limits, Quotas { http_calls_per_minute, ..Quotas::default() });
         let prepared = process.prepare(get(&server.url("a.test", "/2")), &grant, &limits).unwrap();
-        let exchanged = process.exchange(prepared, &grant, &limits, budget).await;
-        assert_eq!(exchanged.redirects, followed);
-        match exchanged.result {
-            Ok(response) => assert!(succeeds && response.status == 200),
-            Err(failure) => {
-                assert!(!succeeds);
-                assert_eq!(failure.limit.unwrap().name, Limit::HttpCalls.name());
-            }
-        }
+        let result = process.exchange(prepared, &grant, &budget).await;
+        let hit = result.err().and_then(|failure| failure.limit);
+        assert_eq!(hit.map(|hit| hit.setting).as_deref(), stopped_by);
     }
+}
+
+#[tokio::test]
+async fn requests_under_way_together_share_what_is_left() {
+    let server = Server::start(|target| match target {
+        "/start" => redirect(302, "/end"),
+        _ => ok(""),
+    })
+    .await;
+    let (process, grant) = (process(), everywhere(server.port));
+    // Each of five was admitted; three redirects are left for all of them.
+    let limits = Limits { http_calls: 8, ..Limits::default() };
+    let budget = budget(&limits, Quotas::default());
+    let requests = (0..5).map(|_| {
+        budget.take().unwrap();
+        let prepared = process.prepare(get(&server.url("a.test", "/start")), &grant, &limits).unwrap();
+        process.exchange(prepared, &grant, &budget)
+    });
+    let results = futures_util::future::join_all(requests).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
+    assert_eq!(server.received().len(), 8);
 }
 
 #[test]
@@ -563,14 +591,14 @@ async fn answers_are_bounded_while_they_arrive() {
         ("/two-lengths", Some(("HttpError", "not HTTP that could be understood"))),
     ] {
         let request = get(&server.url("a.test", path));
-        let result = exchange(&process, &everywhere(server.port), &limits, request).await.result;
+        let result = exchange(&process, &everywhere(server.port), &limits, request).await;
         match expected {
             None => assert_eq!(result.expect(path).body.len(), 1000),
             Some((name, message)) => assert_fails(result, name, message),
         }
     }
     let head = Request { method: "HEAD".to_owned(), ..get(&server.url("a.test", "/over")) };
-    let result = exchange(&process, &everywhere(server.port), &limits, head).await.result;
+    let result = exchange(&process, &everywhere(server.port), &limits, head).await;
     assert_eq!(result.unwrap().body, b"", "what HEAD announces is not sent");
 }
 
@@ -587,11 +615,10 @@ async fn time_bounds_the_whole_exchange() {
     for path in ["/", "/head", "/body", "/redirect"] {
         let limits = Limits { http_timeout: 60, ..Limits::default() };
         let request = get(&server.url("a.test", path));
-        let ended = exchange(&process, &everywhere(server.port), &limits, request).await;
-        let limit = ended.result.as_ref().unwrap_err().limit.clone();
+        let result = exchange(&process, &everywhere(server.port), &limits, request).await;
+        let limit = result.as_ref().unwrap_err().limit.clone();
         assert_eq!(limit.unwrap().name, Limit::HttpTimeout.name());
-        assert_eq!(ended.redirects, u64::from(path == "/redirect"), "counted although it failed");
-        assert_fails(ended.result, "TimeoutError", "limits.http_timeout");
+        assert_fails(result, "TimeoutError", "limits.http_timeout");
 
         let request = Request { timeout: Some(30), ..get(&server.url("a.test", path)) };
         let result = send(&process, &everywhere(server.port), request).await;
@@ -600,7 +627,7 @@ async fn time_bounds_the_whole_exchange() {
     }
     let limits = Limits { http_timeout: 60, ..Limits::default() };
     let request = Request { timeout: Some(u64::MAX), ..get(&server.url("a.test", "/")) };
-    let result = exchange(&process, &everywhere(server.port), &limits, request).await.result;
+    let result = exchange(&process, &everywhere(server.port), &limits, request).await;
     assert_fails(result, "TimeoutError", "limits.http_timeout");
 }
 

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use super::Service;
-use crate::runtime::bindings::airlock::script::services::Host;
+use super::{Known, ServiceError};
+use crate::runtime::bindings::airlock::script::services::{Error, Host};
 use crate::runtime::call::Call;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limit;
 use crate::runtime::operations::Ticket;
+
+/// The answer as JSON text, or what the service said against the call.
+type Answer = Result<String, ServiceError>;
 
 impl Call {
     /// Counts a call of a service against the limits on them.
@@ -15,7 +18,7 @@ impl Call {
         self.count(Limit::ServiceCalls, 1)?;
         self.limits.check(Limit::ServiceBytes, arguments.len() as u64)?;
         match self.process.services.0.known.get(service) {
-            Some(Service::Notifications) => self.count(Limit::Emails, 1),
+            Some(Known::Notifications) => self.count(Limit::Emails, 1),
             _ => Ok(()),
         }
     }
@@ -24,14 +27,15 @@ impl Call {
 impl Host for Call {
     fn start_call(&mut self, service: String, method: String, arguments: String) -> wasmtime::Result<Ticket> {
         if let Err(failure) = self.admit(&service, &arguments) {
-            return Ok(self.refuse::<String>(failure));
+            return Ok(self.refuse::<Answer>(failure));
         }
-        let services = Arc::clone(&self.process.services.0);
+        let services = self.process.services.clone();
         let (identity, limits) = (Arc::clone(&self.identity), Arc::clone(&self.limits));
         Ok(self.start(async move { services.call(&identity, &limits, &service, &method, &arguments).await }))
     }
 
-    fn take(&mut self, ticket: Ticket) -> wasmtime::Result<Result<String, Failure>> {
-        self.take::<String>(ticket)
+    fn take(&mut self, ticket: Ticket) -> wasmtime::Result<Result<Result<String, Error>, Failure>> {
+        let told = |ServiceError { code, status, message }| Error { code, status, message };
+        Ok(self.take::<Answer>(ticket)?.map(|answer| answer.map_err(told)))
     }
 }

@@ -1,7 +1,8 @@
 //! The application's services, by name: `await services.clients.list()`.
 //!
-//! A service is made of one of the tenant's tables, or it is one that Airlock
-//! brings along. Which there are, the operator says:
+//! A service is made of one of the tenant's tables, it is a backend behind HTTP,
+//! it is one that Airlock brings along, or one that an application which embeds
+//! the host has registered. Which there are, the operator says:
 //!
 //! ```toml
 //! [services.clients]          # the table `clients` with the key `id`
@@ -12,86 +13,172 @@
 //!
 //! [services.notifications]
 //! kind = "notifications"
+//!
+//! [services.billing]
+//! kind = "http"
+//! url = "https://billing.internal/api"
+//! signing_key = "…"
+//! [services.billing.methods]
+//! charge = { path = "/charges", idempotent = true }
 //! ```
 
 mod host;
 mod json;
 pub mod notifications;
 mod options;
+pub mod remote;
+mod service;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use serde_json::Value as Json;
 
 use self::notifications::Notifications;
+use self::remote::Backend;
+pub use self::service::{Service, ServiceError};
 use self::table::Table;
-use crate::capabilities::db;
+use crate::capabilities::{db, http};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
+use crate::settings::{ServiceKind, ServiceSettings};
 use crate::tenant::Identity;
 
-/// What `[services.<name>]` says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    pub kind: Kind,
-    /// The table; by default of the service's own name.
-    pub table: Option<String>,
-    /// The column that `get`, `update` and `delete` find a row by; by default `id`.
-    pub key: Option<String>,
-}
-
-/// What a service is made of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    #[default]
-    Table,
-    Notifications,
-}
-
-/// What the process owns.
+/// What the process owns. Cheap to clone.
+#[derive(Clone)]
 pub struct Process(Arc<Services>);
 
 struct Services {
-    known: BTreeMap<String, Service>,
+    known: BTreeMap<String, Known>,
     db: db::Process,
     notifications: Notifications,
+    /// For the backends behind HTTP.
+    client: reqwest::Client,
 }
 
-enum Service {
+/// What a service is made of.
+enum Known {
     Table(Table),
     Notifications,
+    Remote(Box<Backend>),
+    Custom(Arc<dyn Service>),
 }
 
-impl Process {
-    pub fn new(settings: BTreeMap<String, Settings>, db: db::Process, notifications: Notifications) -> Process {
-        Process(Arc::new(Services { known: known(settings), db, notifications }))
+/// Why a call of a service came to nothing.
+enum Refused {
+    /// The host refused it.
+    Failure(Failure),
+    /// The service did.
+    Service(ServiceError),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Refused {
+        Refused::Failure(failure)
     }
 }
 
-fn known(settings: BTreeMap<String, Settings>) -> BTreeMap<String, Service> {
-    settings
-        .into_iter()
-        .map(|(name, settings)| {
-            let service = match settings.kind {
-                Kind::Notifications => Service::Notifications,
-                Kind::Table => Service::Table(Table {
-                    table: settings.table.unwrap_or_else(|| name.clone()),
-                    key: settings.key.unwrap_or_else(|| "id".to_owned()),
-                    service: name.clone(),
-                }),
-            };
-            (name, service)
-        })
-        .collect()
+impl From<ServiceError> for Refused {
+    fn from(error: ServiceError) -> Refused {
+        Refused::Service(error)
+    }
 }
 
-fn find<'s>(known: &'s BTreeMap<String, Service>, name: &str) -> Result<&'s Service, Failure> {
+impl Process {
+    /// `custom` are the services of an application that embeds the host. Fails
+    /// where one of them has the name of another service.
+    pub fn new(
+        settings: &BTreeMap<String, ServiceSettings>,
+        custom: BTreeMap<String, Arc<dyn Service>>,
+        db: db::Process,
+        notifications: Notifications,
+    ) -> anyhow::Result<Process> {
+        let mut known = known(settings);
+        for (name, service) in custom {
+            anyhow::ensure!(!known.contains_key(&name), "there is a service `{name}` in the settings already");
+            known.insert(name, Known::Custom(service));
+        }
+        Ok(Process(Arc::new(Services { known, db, notifications, client: http::backend_client()? })))
+    }
+
+    /// Calls a method with a JSON array of arguments; answers JSON text, or what
+    /// the service said against it.
+    async fn call(
+        &self,
+        identity: &Identity,
+        limits: &Arc<Limits>,
+        service: &str,
+        method: &str,
+        arguments: &str,
+    ) -> Result<Result<String, ServiceError>, Failure> {
+        let arguments = match serde_json::from_str(arguments) {
+            Ok(Json::Array(arguments)) => arguments,
+            Ok(_) => return Err(Failure::argument("the arguments of a service are a JSON array")),
+            Err(reason) => return Err(Failure::argument(format!("the arguments are not JSON: {reason}"))),
+        };
+        let known = find(&self.0.known, service)?;
+        let answer = match self.answer(known, identity, limits, service, method, arguments).await {
+            Ok(answer) => answer,
+            Err(Refused::Service(error)) => return Ok(Err(error)),
+            Err(Refused::Failure(failure)) => return Err(failure),
+        };
+        let answer = serde_json::to_string(&answer)
+            .map_err(|error| Failure::internal("writing the answer of a service", error))?;
+        limits.check(Limit::ServiceBytes, answer.len() as u64)?;
+        Ok(Ok(answer))
+    }
+
+    async fn answer(
+        &self,
+        known: &Known,
+        identity: &Identity,
+        limits: &Arc<Limits>,
+        service: &str,
+        method: &str,
+        arguments: Vec<Json>,
+    ) -> Result<Json, Refused> {
+        let Services { db, notifications, client, .. } = &*self.0;
+        match known {
+            Known::Table(table) => Ok(table.call(db, &identity.tenant.id, limits, method, arguments).await?),
+            Known::Notifications => {
+                if method != "sendEmail" {
+                    return Err(unknown_method(service, method, &["sendEmail"]).into());
+                }
+                let mail = arguments.into_iter().next().unwrap_or(Json::Null);
+                Ok(notifications.send_email(identity, mail).await?)
+            }
+            Known::Remote(backend) => backend.call(client, service, identity, limits, method, arguments).await,
+            Known::Custom(custom) => {
+                let called = async { custom.call(identity, method, arguments).await };
+                let answer = AssertUnwindSafe(called).catch_unwind().await;
+                Ok(answer.map_err(|_| Failure::internal(&format!("the service `{service}`"), "it panicked"))??)
+            }
+        }
+    }
+}
+
+fn known(settings: &BTreeMap<String, ServiceSettings>) -> BTreeMap<String, Known> {
+    let made = settings.iter().map(|(name, settings)| {
+        let known = match &settings.kind {
+            ServiceKind::Notifications => Known::Notifications,
+            ServiceKind::Table { table, key } => Known::Table(Table {
+                table: table.clone().unwrap_or_else(|| name.clone()),
+                key: key.clone().unwrap_or_else(|| "id".to_owned()),
+                service: name.clone(),
+            }),
+            ServiceKind::Http(backend) => Known::Remote(backend.clone()),
+        };
+        (name.clone(), known)
+    });
+    made.collect()
+}
+
+fn find<'s>(known: &'s BTreeMap<String, Known>, name: &str) -> Result<&'s Known, Failure> {
     known.get(name).ok_or_else(|| {
         let names: Vec<&str> = known.keys().map(String::as_str).collect();
         let hint = match db::closest(name, &names) {
@@ -101,38 +188,6 @@ fn find<'s>(known: &'s BTreeMap<String, Service>, name: &str) -> Result<&'s Serv
         };
         Failure::argument(format!("there is no service `{}`; {hint}", shown(name)))
     })
-}
-
-impl Services {
-    /// Calls a method with a JSON array of arguments; answers JSON text.
-    async fn call(
-        &self,
-        identity: &Identity,
-        limits: &Arc<Limits>,
-        service: &str,
-        method: &str,
-        arguments: &str,
-    ) -> Result<String, Failure> {
-        let arguments = match serde_json::from_str(arguments) {
-            Ok(Json::Array(arguments)) => arguments,
-            Ok(_) => return Err(Failure::argument("the arguments of a service are a JSON array")),
-            Err(reason) => return Err(Failure::argument(format!("the arguments are not JSON: {reason}"))),
-        };
-        let answer = match find(&self.known, service)? {
-            Service::Table(table) => table.call(&self.db, &identity.tenant.id, limits, method, arguments).await?,
-            Service::Notifications => {
-                if method != "sendEmail" {
-                    return Err(unknown_method(service, method, &["sendEmail"]));
-                }
-                let mail = arguments.into_iter().next().unwrap_or(Json::Null);
-                self.notifications.send_email(identity, mail).await?
-            }
-        };
-        let answer = serde_json::to_string(&answer)
-            .map_err(|error| Failure::internal("writing the answer of a service", error))?;
-        limits.check(Limit::ServiceBytes, answer.len() as u64)?;
-        Ok(answer)
-    }
 }
 
 fn unknown_method(service: &str, method: &str, known: &[&str]) -> Failure {

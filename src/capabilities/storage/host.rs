@@ -8,7 +8,7 @@ use crate::runtime::operations::Ticket;
 
 impl Call {
     fn space(&self) -> Space {
-        self.process.storage.space(&self.identity.tenant.id, self.limits.clone())
+        self.process.storage.space(self.account.clone(), self.limits.clone())
     }
 }
 

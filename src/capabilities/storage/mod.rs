@@ -18,10 +18,11 @@ use futures_util::TryStreamExt;
 use sqlx::SqliteConnection;
 
 use crate::runtime::failure::Failure;
-use crate::runtime::limits::{Limit, Limits};
+use crate::runtime::limits::Limits;
 use crate::store::Store;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
+use crate::tenant::quota::{Account, Quota};
 
 /// Entries of a page where the script does not say how many.
 const PAGE_ENTRIES: u32 = 100;
@@ -42,9 +43,9 @@ impl Process {
         Process { store }
     }
 
-    /// One tenant's part, under the limits of a call.
-    pub fn space(&self, tenant: &str, limits: Arc<Limits>) -> Space {
-        Space { store: self.store.clone(), tenant: tenant.into(), limits }
+    /// One tenant's part, under its quotas and the limits of a call.
+    pub fn space(&self, account: Arc<Account>, limits: Arc<Limits>) -> Space {
+        Space { store: self.store.clone(), tenant: account.tenant().clone(), account, limits }
     }
 
     /// Removes what has expired, of every tenant, and answers how many keys
@@ -64,6 +65,7 @@ impl Process {
 pub struct Space {
     store: Store,
     tenant: Arc<str>,
+    account: Arc<Account>,
     limits: Arc<Limits>,
 }
 
@@ -316,14 +318,14 @@ impl Space {
         Ok(())
     }
 
-    /// Err where a write that adds `more` leaves the tenant beyond a limit. A
-    /// tenant whose limits were lowered may still write what takes no more room.
+    /// Err where a write that adds `more` leaves the tenant beyond a quota. A
+    /// tenant whose quotas were lowered may still write what takes no more room.
     fn check(&self, more: Usage, used: Usage) -> Result<(), Failure> {
         if more.items > 0 {
-            self.limits.check(Limit::StorageKeys, used.items.max(0) as u64)?;
+            self.account.check(Quota::StorageKeys, used.items.max(0) as u64)?;
         }
         if more.bytes > 0 {
-            self.limits.check(Limit::StorageBytes, used.bytes.max(0) as u64)?;
+            self.account.check(Quota::StorageBytes, used.bytes.max(0) as u64)?;
         }
         Ok(())
     }

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{PAGE_BYTES, Process, Space};
@@ -6,6 +7,7 @@ use crate::runtime::limits::Limits;
 use crate::store::Store;
 use crate::store::clock::Clock;
 use crate::store::usage::{self, Room, Usage};
+use crate::tenant::quota::{Account, Ledger, Quotas};
 
 struct Fixture {
     store: Store,
@@ -21,11 +23,12 @@ impl Fixture {
     }
 
     fn space(&self, tenant: &str) -> Space {
-        self.limited(tenant, Limits::default())
+        self.limited(tenant, Quotas::default())
     }
 
-    fn limited(&self, tenant: &str, limits: Limits) -> Space {
-        self.process.space(tenant, Arc::new(limits))
+    fn limited(&self, tenant: &str, quotas: Quotas) -> Space {
+        let ledger = Ledger::new(quotas, HashMap::new(), self.clock.clone());
+        self.process.space(ledger.account(tenant), Arc::new(Limits::default()))
     }
 
     /// What the usage row says, after checking that it says what is there.
@@ -50,6 +53,10 @@ impl Fixture {
         assert_eq!((told.items, told.bytes), counted, "the usage row is exact");
         told
     }
+}
+
+fn account(tenant: &str) -> Arc<Account> {
+    Ledger::new(Quotas::default(), HashMap::new(), Clock::manual(0)).account(tenant)
 }
 
 impl Space {
@@ -259,16 +266,16 @@ async fn comparing_decides_about_setting() {
 }
 
 #[tokio::test]
-async fn a_tenant_stays_within_its_limits() {
+async fn a_tenant_stays_within_its_quotas() {
     let fixture = Fixture::new().await;
-    let limits = Limits { storage_keys: 2, storage_bytes: 20, storage_value_bytes: 12, ..Limits::default() };
-    let space = fixture.limited("a", limits);
+    let space = fixture.limited("a", Quotas { storage_keys: 2, storage_bytes: 20, ..Quotas::default() });
     let hit = |result: Result<(), Failure>| {
         let hit = result.unwrap_err().limit.unwrap();
         (hit.name, hit.value, hit.used)
     };
 
-    assert_eq!(hit(space.put_text("a", "1234567890123", None).await), ("storage_value_bytes".into(), 12, 13));
+    let long = "1".repeat((256 << 10) + 1);
+    assert_eq!(hit(space.put_text("a", &long, None).await), ("storage_value_bytes".into(), 256 << 10, (256 << 10) + 1));
     space.put_text("a", "1234567890", None).await.unwrap();
     space.put_text("b", "12345678", None).await.unwrap();
     assert_eq!(fixture.usage("a").await, Usage { items: 2, bytes: 20 });
@@ -285,10 +292,10 @@ async fn a_tenant_stays_within_its_limits() {
 }
 
 #[tokio::test]
-async fn lowered_limits_still_let_a_tenant_write_less() {
+async fn lowered_quotas_still_let_a_tenant_write_less() {
     let fixture = Fixture::new().await;
     fixture.space("a").put_text("k", "1234567890", None).await.unwrap();
-    let lowered = fixture.limited("a", Limits { storage_bytes: 5, storage_keys: 0, ..Limits::default() });
+    let lowered = fixture.limited("a", Quotas { storage_bytes: 5, storage_keys: 0, ..Quotas::default() });
     lowered.put_text("k", "12345678", None).await.unwrap();
     assert!(lowered.put_text("k", "123456789", None).await.is_err());
     assert!(lowered.put_text("l", "1", None).await.is_err());
@@ -297,8 +304,8 @@ async fn lowered_limits_still_let_a_tenant_write_less() {
 #[tokio::test]
 async fn expired_values_take_no_room_from_new_ones() {
     let fixture = Fixture::new().await;
-    let limits = Limits { storage_keys: 100, storage_bytes: 1000, ..Limits::default() };
-    let space = fixture.limited("a", limits);
+    let quotas = Quotas { storage_keys: 100, storage_bytes: 1000, ..Quotas::default() };
+    let space = fixture.limited("a", quotas);
     for n in 0..100 {
         space.put_text(&format!("k{n:02}"), "1234567", Some(1.0)).await.unwrap();
     }
@@ -333,7 +340,7 @@ async fn sweeping_removes_what_has_expired_and_nothing_else() {
 async fn concurrent_writes_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("airlock.db")).await.unwrap();
-    let space = Process::new(store).space("a", Arc::new(Limits::default()));
+    let space = Process::new(store).space(account("a"), Arc::new(Limits::default()));
 
     let increments = (0..50).map(|_| space.increment("n".into(), 1.0, None));
     let mut sums: Vec<f64> = futures_util::future::try_join_all(increments).await.unwrap();
@@ -362,7 +369,7 @@ async fn concurrent_writes_lose_nothing() {
 #[tokio::test]
 async fn concurrent_writes_do_not_pass_a_limit_together() {
     let fixture = Fixture::new().await;
-    let space = fixture.limited("a", Limits { storage_keys: 10, ..Limits::default() });
+    let space = fixture.limited("a", Quotas { storage_keys: 10, ..Quotas::default() });
     let writes = (0..50).map(|n| space.set(format!("k{n}"), "1".into(), None));
     let written = futures_util::future::join_all(writes).await;
     assert_eq!(written.iter().filter(|result| result.is_ok()).count(), 10);
@@ -376,10 +383,10 @@ async fn what_was_answered_is_there_after_opening_again() {
     let limits = Arc::new(Limits::default());
     {
         let store = Store::open(&path).await.unwrap();
-        Process::new(store).space("a", limits.clone()).put_text("k", "1", None).await.unwrap();
+        Process::new(store).space(account("a"), limits.clone()).put_text("k", "1", None).await.unwrap();
     }
     let store = Store::open(&path).await.unwrap();
-    assert_eq!(Process::new(store).space("a", limits).text("k").await.as_deref(), Some("1"));
+    assert_eq!(Process::new(store).space(account("a"), limits).text("k").await.as_deref(), Some("1"));
 }
 
 /// Not a check but a measurement: `cargo test --release storage_speed -- --ignored --nocapture`.
@@ -388,7 +395,7 @@ async fn what_was_answered_is_there_after_opening_again() {
 async fn storage_speed() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("airlock.db")).await.unwrap();
-    let space = Process::new(store).space("a", Arc::new(Limits::default()));
+    let space = Process::new(store).space(account("a"), Arc::new(Limits::default()));
     let value = format!("\"{}\"", "x".repeat(100));
     for lanes in [1, 32] {
         for verb in ["set", "get"] {
