@@ -42,7 +42,7 @@ pub struct Arguments {
     /// The memory limit, as in 128MiB
     #[arg(long, value_parser = |text: &str| Limit::Memory.parse(text))]
     memory: Option<u64>,
-    /// How many instructions the script may execute; 0 is no limit
+    /// How much work the script may do, some 16 for each operation; 0 is no limit
     #[arg(long, value_parser = |text: &str| Limit::Fuel.parse(text))]
     fuel: Option<u64>,
     /// Print one JSON object with everything that is known of the run

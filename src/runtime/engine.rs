@@ -19,6 +19,7 @@ use wasmtime::{
 use super::bindings::Script;
 use super::call::Call;
 use super::turns::Turns;
+use super::warm::{Snapshot, Warm};
 
 /// The engine module, as built from `guest/`.
 pub const ENGINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/engine.wasm"));
@@ -80,6 +81,7 @@ pub struct Engine {
     component: Component,
     linker: Linker<Call>,
     pub(crate) turns: Turns,
+    pub(crate) warm: Warm,
     pub(crate) wait: Duration,
     pub(crate) compilers: Semaphore,
     cache: Option<Cache>,
@@ -91,8 +93,8 @@ impl Engine {
             .map_err(anyhow::Error::from)
             .context("starting the WebAssembly engine")?;
         let cache = options.cache.map(|folder| Cache::open(folder, &wasmtime)).transpose()?;
-        let module = cached_module(&cache, &wasmtime, ENGINE)?;
-        let base = cached_module(&cache, &wasmtime, BASE)?;
+        let (module, _) = cached_module(&cache, &wasmtime, ENGINE)?;
+        let (base, _) = cached_module(&cache, &wasmtime, BASE)?;
         let sections = [HEAD, IMPORTS, TAIL].concat();
         let component = cached(
             &cache,
@@ -116,6 +118,7 @@ impl Engine {
             component,
             linker,
             turns: Turns::new(options.sandboxes as usize),
+            warm: Warm::new(options.sandboxes as usize),
             wait: options.wait,
             compilers: Semaphore::new(COMPILERS as usize),
             cache,
@@ -123,14 +126,15 @@ impl Engine {
     }
 
     /// Machine code for a snapshot module, out of the cache where it is there.
-    pub(crate) fn snapshot(&self, snapshot: &[u8]) -> Result<Module> {
-        cached_module(&self.cache, &self.wasmtime, snapshot)
+    pub(crate) fn snapshot(&self, snapshot: &[u8]) -> Result<Snapshot> {
+        let (module, mapped) = cached_module(&self.cache, &self.wasmtime, snapshot)?;
+        Ok(Snapshot::new(module, mapped))
     }
 
     /// A script's instances, but for their creation.
-    pub(crate) fn link(&self, snapshot: &Module) -> Result<super::bindings::ScriptPre<Call>> {
+    pub(crate) fn link(&self, snapshot: &Snapshot) -> Result<super::bindings::ScriptPre<Call>> {
         let mut linker = self.linker.clone();
-        linker.root().module("snapshot", snapshot)?;
+        linker.root().module("snapshot", &snapshot.module)?;
         Ok(super::bindings::ScriptPre::new(linker.instantiate_pre(&self.component)?)?)
     }
 }
@@ -270,37 +274,18 @@ impl Cache {
     }
 }
 
-/// A core module's machine code.
-fn cached_module(cache: &Option<Cache>, wasmtime: &wasmtime::Engine, module: &[u8]) -> Result<Module> {
+/// A core module's machine code, and whether it is mapped from a file.
+fn cached_module(cache: &Option<Cache>, wasmtime: &wasmtime::Engine, module: &[u8]) -> Result<(Module, bool)> {
     cached(
         cache,
         module,
-        || Module::new(wasmtime, module),
+        || Ok((Module::new(wasmtime, module)?, false)),
         |path| {
             // SAFETY: the cache holds only what this program wrote (see Cache).
-            let module = unsafe { Module::deserialize_file(wasmtime, path) }?;
-            let_go(&module);
-            Ok(module)
+            Ok((unsafe { Module::deserialize_file(wasmtime, path) }?, true))
         },
-        Module::serialize,
+        |(module, _)| module.serialize(),
     )
-}
-
-/// Takes a mapped module's pages out of this process. Reading its headers maps
-/// most of a snapshot, for the kernel maps what lies around; what a call needs
-/// comes back from the file, and the rest would stay for each resident script.
-fn let_go(module: &Module) {
-    let image = module.image_range();
-    let length = image.end.addr() - image.start.addr();
-    // SAFETY: the image is a private mapping of a file, as `deserialize_file`
-    // made it, and begins on a page. Nothing was written to it: wasmtime refuses
-    // relocations and makes all of it read-only. So each page can be dropped and
-    // reads the same afterwards.
-    let advised =
-        unsafe { rustix::mm::madvise(image.start.cast_mut().cast(), length, rustix::mm::Advice::LinuxDontNeed) };
-    if let Err(reason) = advised {
-        tracing::debug!(%reason, "a module's pages stay resident");
-    }
 }
 
 /// Reads machine code from the cache, or makes and keeps it. A cache that can't

@@ -10,3 +10,4 @@ pub mod outcome;
 pub mod sandbox;
 pub mod stack;
 mod turns;
+mod warm;

@@ -30,7 +30,7 @@ pub struct Outcome {
     pub error: Option<ScriptError>,
     /// One JSON object a line, in the order they were written.
     pub logs: Vec<Box<RawValue>>,
-    /// Instructions executed, the same for identical calls of one artifact.
+    /// Work done, as the limit `fuel` counts it: the same for identical calls of one artifact.
     pub fuel: u64,
     #[serde(rename = "duration_ms", serialize_with = "milliseconds")]
     pub duration: Duration,

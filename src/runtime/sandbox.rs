@@ -14,6 +14,7 @@ use super::failure::{Failure, LimitHit};
 use super::limits::Limit;
 use super::outcome::{Outcome, ScriptError, Status};
 use super::stack;
+use super::warm::Snapshot;
 use crate::compile::artifact::{self, Description, NotAnArtifact};
 use crate::tenant::quota::Quota;
 
@@ -21,6 +22,7 @@ use crate::tenant::quota::Quota;
 #[derive(Clone)]
 pub struct Program {
     pre: ScriptPre<Call>,
+    snapshot: Arc<Snapshot>,
     description: Arc<Description>,
 }
 
@@ -50,8 +52,9 @@ impl Program {
 
     /// Loads what this host has compiled itself.
     pub fn from_snapshot(engine: &Engine, snapshot: &[u8], description: Description) -> anyhow::Result<Program> {
-        let pre = engine.link(&engine.snapshot(snapshot)?)?;
-        Ok(Program { pre, description: Arc::new(description) })
+        let snapshot = engine.snapshot(snapshot)?;
+        let pre = engine.link(&snapshot)?;
+        Ok(Program { pre, snapshot: Arc::new(snapshot), description: Arc::new(description) })
     }
 
     pub fn description(&self) -> &Description {
@@ -72,6 +75,7 @@ pub async fn run(
     // Waiting for a sandbox does not count against the script.
     let mut call = call;
     call.restart_clock();
+    engine.warm.called(&program.snapshot);
     let mut sandbox = Sandbox::new(engine, call);
     let result = sandbox.invoke(program, entry, input).await;
     Ok(sandbox.finish(result))

@@ -34,7 +34,7 @@ limits! {
     WaitingCalls waiting_calls: Count = 128;
     /// Calls that begin. What they cost is bounded by the others.
     CallsPerMinute calls_per_minute: Count = 0;
-    /// Instructions. How many a tenant pays for is the operator's to say; that
+    /// Work, as the limit `fuel` counts it. How much a tenant pays for is the operator's to say; that
     /// it leaves others their turn does not depend on it.
     FuelPerMinute fuel_per_minute: Count = 0;
     /// HTTP requests of scripts, redirects included: a host must not be made to
