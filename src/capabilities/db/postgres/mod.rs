@@ -20,6 +20,7 @@ mod scene;
 mod tests;
 pub mod token;
 
+pub use self::checks::{Finding, Secret, Statement};
 use self::token::Keys;
 
 /// What is to be protected, as the settings say it.

@@ -14,25 +14,27 @@ use super::grants::{Grantee, open_schemas, some, take};
 ///
 /// - what initdb itself keeps from everyone never is;
 /// - aggregates and window functions;
-/// - what stands behind an operator, a cast or an index, for the server asks for
-///   EXECUTE there too;
+/// - what stands behind an operator, a cast, an index or the text of a type, for
+///   the server asks for EXECUTE there too;
 /// - what computes its result from its arguments alone, by what it is declared;
 /// - those named here, which read the clock, the time zone, the text search
 ///   configuration, or take arguments of any type.
 ///
-/// The first list of exceptions makes large values out of small ones, which no
-/// timeout stops, hands text to libxml, or runs text as a query.
+/// The exceptions make large values out of small ones, which no timeout stops,
+/// hand text to libxml, run text as a query, or turn numbers into the names of
+/// tables and roles.
 pub const ALLOWED: &str = "\
     p.pronamespace = 'pg_catalog'::regnamespace
-    AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid)
+    AND p.oid NOT IN (SELECT objoid FROM pg_init_privs WHERE classoid = 'pg_proc'::regclass)
     AND p.proname <> ALL ('{array_fill,format,lpad,repeat,rpad,ts_rewrite,ts_stat,xmlagg,xmlcomment,xmlconcat2,xmlexists,xmlvalidate,xpath,xpath_exists}')
     AND p.prorettype <> 'xml'::regtype
-    AND p.proname !~ '^(xml|query_to|table_to|schema_to|database_to|cursor_to|lo_|binary_upgrade_)'
+    AND p.proname !~ '^(xml|query_to|table_to|schema_to|database_to|cursor_to|lo_|binary_upgrade_)|^reg.*(in|out)$'
     AND (p.prokind IN ('a', 'w')
       OR p.prokind = 'f' AND (
-        EXISTS (SELECT FROM pg_operator o WHERE o.oprcode = p.oid)
-        OR EXISTS (SELECT FROM pg_cast c WHERE c.castfunc = p.oid)
-        OR EXISTS (SELECT FROM pg_amproc a WHERE a.amproc = p.oid)
+        p.oid IN (SELECT oprcode FROM pg_operator)
+        OR p.oid IN (SELECT castfunc FROM pg_cast)
+        OR p.oid IN (SELECT amproc FROM pg_amproc)
+        OR p.oid IN (SELECT typinput FROM pg_type UNION SELECT typoutput FROM pg_type)
         OR p.provolatile = 'i' AND p.prolang IN (SELECT oid FROM pg_language WHERE lanname IN ('internal', 'sql'))
            AND p.proname !~ '^(pg_|acl|makeacl|satisfies_|postgresql_fdw)'
            AND p.prorettype <> ALL ('{internal,cstring,trigger,event_trigger}'::regtype[])
