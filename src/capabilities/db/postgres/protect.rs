@@ -96,17 +96,19 @@ async fn read(connection: &mut PgConnection, protection: &Protection) -> Result<
 
 /// Prepares a transaction for the checks.
 pub(super) async fn open(connection: &mut PgConnection, protection: &Protection) -> Result<Scene, Error> {
-    // So that the server spells every name out with its schema.
-    sqlx::query("SET LOCAL search_path = pg_catalog").execute(&mut *connection).await?;
-    let scene = Scene::load(connection, protection).await?;
-    if !scene.superuser {
+    // SHOW needs no privilege, so this can be said to any role.
+    let superuser: String = sqlx::query_scalar("SHOW is_superuser").fetch_one(&mut *connection).await?;
+    if superuser != "on" {
         return Err(Error::Refused(
             "this takes a superuser: PostgreSQL lets nobody else see and change what everyone may do with its own \
              functions and catalogs. Name one with --admin-url, `database.admin_url` or AIRLOCK_DATABASE_ADMIN_URL"
                 .to_owned(),
         ));
     }
-    if scene.login.oid.is_some() && scene.login.name.plain == scene.current_user {
+    // So that the server spells every name out with its schema.
+    sqlx::query("SET LOCAL search_path = pg_catalog").execute(&mut *connection).await?;
+    let scene = Scene::load(connection, protection).await?;
+    if scene.login.name.plain == scene.current_user {
         return Err(Error::Refused(format!(
             "{} is the role that tenants' statements run as, and this connection's: name a superuser of its own",
             scene.login.name.plain
