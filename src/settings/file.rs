@@ -15,6 +15,7 @@ use serde::{Deserialize, de};
 use toml::Spanned;
 use url::Url;
 
+use super::database::{self, DatabaseTable};
 use super::error::Fault;
 use super::services::{self, ServiceTable};
 use super::{
@@ -41,6 +42,7 @@ const MAX_COUNT: u64 = 1_000_000;
 struct File {
     scripts_enabled: Option<bool>,
     data: Option<PathBuf>,
+    database: Option<Spanned<DatabaseTable>>,
     server: ServerTable,
     limits: BTreeMap<Spanned<String>, Spanned<Scalar>>,
     quotas: BTreeMap<Spanned<String>, Spanned<Scalar>>,
@@ -197,6 +199,7 @@ pub(super) fn parse(
     let mut reader = Reader { folder, files: Vec::new() };
     let mut settings = reader.general(&file, variable).map_err(at)?;
     environment::apply(&mut settings, variable)?;
+    settings.database = database::read(file.database.as_ref(), variable, at)?;
     reader.people(&file, &mut settings).map_err(at)?;
     let general = settings.limits.clone();
     reader.scripts(&file, &general, &mut settings).map_err(at)?;

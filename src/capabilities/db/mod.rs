@@ -24,6 +24,7 @@ mod error;
 mod functions;
 mod host;
 mod pool;
+pub mod postgres;
 mod run;
 mod sqlite;
 mod statement;
