@@ -9,6 +9,7 @@ pub mod events;
 pub mod grant;
 pub mod http;
 pub mod log;
+pub mod secrets;
 pub mod services;
 pub mod storage;
 pub mod tasks;
@@ -21,6 +22,7 @@ pub struct Process {
     pub tables: std::sync::Arc<db::Rules>,
     pub events: events::Process,
     pub http: http::Process,
+    pub secrets: secrets::Process,
     pub services: services::Process,
     pub storage: storage::Process,
 }
@@ -28,8 +30,12 @@ pub struct Process {
 /// What a tenant's script is granted.
 #[derive(Debug, Clone, Default)]
 pub struct Grant {
+    pub capabilities: grant::Allowed<grant::Capability>,
     pub db: db::Grant,
+    pub events: events::Grant,
     pub http: http::Grant,
+    pub secrets: secrets::Grant,
+    pub services: services::Grant,
 }
 
 /// What one call holds.
@@ -37,4 +43,5 @@ pub struct Grant {
 pub struct Held {
     pub db: db::Held,
     pub log: log::Held,
+    pub secrets: secrets::Held,
 }

@@ -4,6 +4,7 @@ mod compile;
 mod inspect;
 mod report;
 mod run;
+mod secrets;
 mod serve;
 
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ enum Verb {
     Compile(compile::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
+    Secrets(secrets::Arguments),
     Serve(serve::Arguments),
 }
 
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
                 Verb::Compile(arguments) => compile::run(arguments).await,
                 Verb::Inspect(arguments) => inspect::run(arguments),
                 Verb::Run(arguments) => run::run(arguments).await,
+                Verb::Secrets(arguments) => secrets::run(arguments).await,
                 Verb::Serve(arguments) => serve::run(arguments).await,
             }
         })

@@ -1,7 +1,9 @@
 //! For whom a call runs. Comes in with the call, never from the script.
 
+mod people;
 pub mod permission;
 
+pub use people::People;
 pub use permission::Permissions;
 
 /// Set at once for a call and shared by everything that it starts.

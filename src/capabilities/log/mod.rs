@@ -14,6 +14,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
+use super::secrets::Redactor;
 use crate::runtime::limits::{Limit, Limits};
 use crate::tenant::Identity;
 
@@ -67,6 +68,7 @@ impl Held {
         &mut self,
         identity: &Identity,
         limits: &Limits,
+        redactor: &Redactor,
         now: DateTime<Utc>,
         level: Level,
         message: &str,
@@ -75,12 +77,15 @@ impl Held {
         if self.full {
             return;
         }
-        let mut line = opening(identity, now, level, shortened(message));
+        let mut line = opening(identity, now, level, shortened(message, redactor));
         if let Some(fields) = fields {
-            add(&mut line, fields);
+            add(&mut line, fields, redactor);
         }
         let line = raw(&line);
-        let bytes = self.bytes + line.get().len() as u64;
+        // Looking for secrets costs in proportion to what is written, also where
+        // little of it is left.
+        let looked_at = if redactor.is_empty() { 0 } else { message.len().min(2 * MESSAGE_BYTES) };
+        let bytes = self.bytes + line.get().len().max(looked_at) as u64;
         let lines = self.lines.len() as u64 + 1;
         let beyond = [(Limit::LogLines, lines), (Limit::LogBytes, bytes)]
             .into_iter()
@@ -131,7 +136,7 @@ fn opening(identity: &Identity, now: DateTime<Utc>, level: Level, message: Strin
 }
 
 /// Adds the script's object to what the host says.
-fn add(line: &mut Map<String, Value>, fields: &str) {
+fn add(line: &mut Map<String, Value>, fields: &str, redactor: &Redactor) {
     if fields.len() > FIELDS_BYTES {
         let note = format!("left out: {} bytes, and a line takes {FIELDS_BYTES}", fields.len());
         line.insert("fields".to_owned(), Value::String(note));
@@ -143,7 +148,7 @@ fn add(line: &mut Map<String, Value>, fields: &str) {
         return;
     };
     let mut aside = Map::new();
-    for (name, value) in fields {
+    for (name, value) in redactor.redact_fields(fields) {
         if !RESERVED.contains(&name.as_str()) {
             line.insert(name, value);
         } else if line.get(&name) != Some(&value) {
@@ -155,12 +160,22 @@ fn add(line: &mut Map<String, Value>, fields: &str) {
     }
 }
 
-fn shortened(message: &str) -> String {
-    if message.len() <= MESSAGE_BYTES {
-        return message.to_owned();
+fn shortened(message: &str, redactor: &Redactor) -> String {
+    // As much as may be left, and a secret that reaches beyond.
+    let seen = message.floor_char_boundary(MESSAGE_BYTES.saturating_add(redactor.longest()));
+    let mut shown = redactor.redact(&message[..seen]);
+    let mut more = message.len() - seen;
+    let mut end = shown.len();
+    if more > 0 {
+        // Half a secret may stand at the end.
+        end -= redactor.longest().min(end);
     }
-    let end = message.floor_char_boundary(MESSAGE_BYTES);
-    format!("{}… ({} bytes more)", &message[..end], message.len() - end)
+    end = shown.floor_char_boundary(end.min(MESSAGE_BYTES));
+    if end < shown.len() {
+        more += shown.len() - end;
+        shown.to_mut().truncate(end);
+    }
+    if more > 0 { format!("{shown}… ({more} bytes more)") } else { shown.into_owned() }
 }
 
 #[cfg(test)]
@@ -177,7 +192,7 @@ mod tests {
     }
 
     fn write(held: &mut Held, limits: &Limits, message: &str, fields: Option<&str>) {
-        held.write(&identity("tenant-1"), limits, now(), Level::Info, message, fields);
+        held.write(&identity("tenant-1"), limits, &Redactor::default(), now(), Level::Info, message, fields);
     }
 
     fn lines(held: Held) -> Vec<Value> {
@@ -229,7 +244,8 @@ mod tests {
         let mut identity = Identity::clone(&identity("tenant-1"));
         identity.user = None;
         let mut held = Held::default();
-        held.write(&identity, &Limits::default(), now(), Level::Error, "m", Some(r#"{"user_id":"admin"}"#));
+        let (limits, nothing) = (Limits::default(), Redactor::default());
+        held.write(&identity, &limits, &nothing, now(), Level::Error, "m", Some(r#"{"user_id":"admin"}"#));
         let line = lines(held).remove(0);
         assert_eq!(line.get("user_id"), None);
         assert_eq!(line["fields"]["user_id"], "admin");
@@ -261,6 +277,24 @@ mod tests {
         let message = line(&long, "{}")["message"].as_str().unwrap().to_owned();
         assert!(message.len() < MESSAGE_BYTES + 40);
         assert!(message.ends_with("é… (16386 bytes more)"));
+    }
+
+    #[test]
+    fn a_secret_does_not_show_where_a_message_is_cut_either() {
+        let secret = "0123456789abcdef".repeat(64);
+        let mut redactor = Redactor::default();
+        redactor.add("KEY", &secret);
+        let identity = identity("tenant-1");
+        for before in [0, 1, MESSAGE_BYTES - 1500, MESSAGE_BYTES - 10, MESSAGE_BYTES, MESSAGE_BYTES + 10] {
+            for times in [1, 40] {
+                let mut held = Held::default();
+                let message = "x".repeat(before) + &secret.repeat(times);
+                held.write(&identity, &Limits::default(), &redactor, now(), Level::Info, &message, None);
+                let shown = lines(held).remove(0)["message"].as_str().unwrap().to_owned();
+                assert!(!shown.contains("0123"), "{before} {times}: {shown}");
+                assert!(shown.len() < MESSAGE_BYTES + 40);
+            }
+        }
     }
 
     #[test]
