@@ -443,10 +443,7 @@ fn what_a_script_declares_is_checked_shown_and_granted() {
         ),
         ("wrong.js", "// Reports.\n// @airlock tabels: orders\nfunction main() {}\n"),
         ("late.js", "function main() {}\n// @airlock tables: orders\n"),
-        (
-            "mails.js",
-            "// @airlock tables: orders\nasync function main() { await services.notifications.sendEmail({}); }\n",
-        ),
+        ("keeps.js", "// @airlock tables: orders\nasync function main() { await storage.set('a', 1); }\n"),
         ("plain.js", "async function main() { await storage.set('a', 1); return http.get('https://example.com/'); }\n"),
     ]);
     folder.airlock(&["compile", "report.js"]).is(0);
@@ -472,10 +469,10 @@ fn what_a_script_declares_is_checked_shown_and_granted() {
     folder.airlock(&["compile", "late.js"]).is(4).says("late.js:2:4").says("stands behind code");
     // Who declares is held to it; who declares nothing reaches all but the outside.
     folder
-        .airlock(&["run", "mails.js"])
+        .airlock(&["run", "keeps.js"])
         .is(1)
-        .says("this script does not declare the service notifications")
-        .says("`@airlock services: notifications` in the comment at its top does");
+        .says("this script does not declare the storage")
+        .says("`@airlock capabilities: storage` in the comment at its top does");
     folder.airlock(&["run", "plain.js"]).is(1).says("is not granted requests to example.com");
     folder.airlock(&["compile", "plain.js"]).is(0);
     assert_eq!(folder.airlock(&["inspect", "plain.wasm", "--json"]).json()["script"]["declares"], Value::Null);

@@ -43,5 +43,4 @@ pub struct Grant {
 pub struct Held {
     pub db: db::Held,
     pub log: log::Held,
-    pub secrets: secrets::Held,
 }

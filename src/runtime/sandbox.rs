@@ -228,7 +228,7 @@ impl Sandbox {
         let (status, result, error) = match result {
             Ok(result) => (Status::Completed, Some(result), None),
             Err(mut error) => {
-                let redactor = &call.held.secrets.redactor;
+                let redactor = &call.held.log.redactor;
                 for text in [&mut error.name, &mut error.message, &mut error.stack] {
                     if let Cow::Owned(redacted) = redactor.redact(text) {
                         *text = redacted;

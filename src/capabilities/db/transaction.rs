@@ -28,7 +28,7 @@ struct Inner {
 }
 
 enum Stage {
-    Open(Lease),
+    Open(Box<Lease>),
     /// With what a further statement answers.
     Over(Failure),
 }
@@ -54,7 +54,7 @@ impl Transaction {
         .await?;
 
         let deadline = Deadline::of(limits, Limit::DbTransactionTimeout);
-        let stage = Arc::new(Mutex::new(Stage::Open(lease)));
+        let stage = Arc::new(Mutex::new(Stage::Open(Box::new(lease))));
         // It holds locks that other calls wait for, whatever the script is
         // doing meanwhile.
         let watched = Arc::downgrade(&stage);

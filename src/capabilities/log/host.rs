@@ -7,8 +7,8 @@ use crate::runtime::call::Call;
 
 impl Host for Call {
     fn write(&mut self, level: Level, message: String, fields: Option<String>) -> wasmtime::Result<()> {
-        let (identity, limits, redactor) = (&self.identity, &self.limits, &self.held.secrets.redactor);
-        self.held.log.write(identity, limits, redactor, Utc::now(), level, &message, fields.as_deref());
+        let (identity, limits) = (&self.identity, &self.limits);
+        self.held.log.write(identity, limits, Utc::now(), level, &message, fields.as_deref());
         Ok(())
     }
 }

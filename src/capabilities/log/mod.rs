@@ -49,6 +49,8 @@ pub type Sink = Arc<dyn Fn(&RawValue) + Send + Sync>;
 pub struct Held {
     /// Set before the call to see its lines at once. They are kept all the same.
     pub sink: Option<Sink>,
+    /// Keeps the secrets out that the call was given.
+    pub redactor: Redactor,
     lines: Vec<Box<RawValue>>,
     bytes: u64,
     /// Nothing is written any more.
@@ -68,7 +70,6 @@ impl Held {
         &mut self,
         identity: &Identity,
         limits: &Limits,
-        redactor: &Redactor,
         now: DateTime<Utc>,
         level: Level,
         message: &str,
@@ -77,6 +78,7 @@ impl Held {
         if self.full {
             return;
         }
+        let redactor = &self.redactor;
         let mut line = opening(identity, now, level, shortened(message, redactor));
         if let Some(fields) = fields {
             add(&mut line, fields, redactor);
@@ -192,7 +194,7 @@ mod tests {
     }
 
     fn write(held: &mut Held, limits: &Limits, message: &str, fields: Option<&str>) {
-        held.write(&identity("tenant-1"), limits, &Redactor::default(), now(), Level::Info, message, fields);
+        held.write(&identity("tenant-1"), limits, now(), Level::Info, message, fields);
     }
 
     fn lines(held: Held) -> Vec<Value> {
@@ -244,8 +246,7 @@ mod tests {
         let mut identity = Identity::clone(&identity("tenant-1"));
         identity.user = None;
         let mut held = Held::default();
-        let (limits, nothing) = (Limits::default(), Redactor::default());
-        held.write(&identity, &limits, &nothing, now(), Level::Error, "m", Some(r#"{"user_id":"admin"}"#));
+        held.write(&identity, &Limits::default(), now(), Level::Error, "m", Some(r#"{"user_id":"admin"}"#));
         let line = lines(held).remove(0);
         assert_eq!(line.get("user_id"), None);
         assert_eq!(line["fields"]["user_id"], "admin");
@@ -282,14 +283,13 @@ mod tests {
     #[test]
     fn a_secret_does_not_show_where_a_message_is_cut_either() {
         let secret = "0123456789abcdef".repeat(64);
-        let mut redactor = Redactor::default();
-        redactor.add("KEY", &secret);
         let identity = identity("tenant-1");
         for before in [0, 1, MESSAGE_BYTES - 1500, MESSAGE_BYTES - 10, MESSAGE_BYTES, MESSAGE_BYTES + 10] {
             for times in [1, 40] {
                 let mut held = Held::default();
+                held.redactor.add("KEY", &secret);
                 let message = "x".repeat(before) + &secret.repeat(times);
-                held.write(&identity, &Limits::default(), &redactor, now(), Level::Info, &message, None);
+                held.write(&identity, &Limits::default(), now(), Level::Info, &message, None);
                 let shown = lines(held).remove(0)["message"].as_str().unwrap().to_owned();
                 assert!(!shown.contains("0123"), "{before} {times}: {shown}");
                 assert!(shown.len() < MESSAGE_BYTES + 40);

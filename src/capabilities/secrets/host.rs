@@ -39,7 +39,7 @@ impl Host for Call {
     fn take(&mut self, ticket: Ticket) -> wasmtime::Result<Result<String, Failure>> {
         Ok(self.take::<Given>(ticket)?.map(|given| {
             // Before the script has it.
-            self.held.secrets.redactor.add(given.name.as_str(), &given.value);
+            self.held.log.redactor.add(given.name.as_str(), &given.value);
             given.value.to_string()
         }))
     }

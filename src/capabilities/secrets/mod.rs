@@ -73,12 +73,6 @@ pub struct Process {
     keys: Keys,
 }
 
-/// What one call holds: the secrets that it was given.
-#[derive(Default)]
-pub struct Held {
-    pub redactor: Redactor,
-}
-
 /// What is known of a secret without opening it.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Listed {
