@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use airlock::capabilities::Grant;
+use airlock::capabilities::grant::{Allowed, Lists, Operator};
 use airlock::capabilities::services::remote::{Backend, Endpoint, SigningKey};
 use airlock::compile::{self, CompileError};
 use airlock::host::{Host, Run};
@@ -57,8 +58,15 @@ struct Case {
     limits_at_compile_time: bool,
     /// The quotas of its tenants that differ from the defaults.
     quotas: BTreeMap<String, toml::Value>,
-    /// The script's allow-list.
+    /// The hosts that it is granted.
     http: Vec<String>,
+    /// What the operator grants; None has it run as its author would, with all
+    /// that it declares.
+    grants: Option<Lists>,
+    /// The tenants' secrets.
+    secrets: BTreeMap<String, String>,
+    /// The one tenant that has them; None is all.
+    secrets_of: Option<String>,
     /// Whether the host may reach the loopback network.
     private: bool,
     /// How often each run is made.
@@ -82,6 +90,9 @@ impl Default for Case {
             limits_at_compile_time: false,
             quotas: BTreeMap::new(),
             http: Vec::new(),
+            grants: None,
+            secrets: BTreeMap::new(),
+            secrets_of: None,
             private: true,
             repeat: 1,
             fuel_same: false,
@@ -179,7 +190,7 @@ impl Harness {
             let mut settings = Settings::load(Some(Path::new("tests/capabilities/airlock.toml")), |_| None)?;
             settings.data = data.path().join("walled");
             let kind = ServiceKind::Http(Box::new(backend(server.origin())?));
-            settings.services.insert("backend".into(), ServiceSettings { kind });
+            settings.services.insert("backend".into(), ServiceSettings { kind, ..ServiceSettings::default() });
             let walled = Host::builder(settings.clone()).cache(support::cache()).open().await?;
             settings.data = data.path().join("open");
             settings.http.private_networks = vec!["127.0.0.1/32".parse()?];
@@ -260,9 +271,20 @@ impl Harness {
                 return Ok(json!({ "runs": [outcome] }));
             }
         };
-        let mut grant = Grant::default();
-        for pattern in &case.http {
-            grant.http.allow.push(pattern.parse().map_err(|error| format!("http: {error}"))?);
+        let operator = case.grants.as_ref().map_or(Operator::Developer, Operator::Settings);
+        let mut grant = Grant::new(program.description().declared.as_ref(), operator)?;
+        if !case.http.is_empty() {
+            let hosts = case.http.iter().map(|host| host.parse().map_err(|error| format!("http: {error}")));
+            grant.http = Allowed::these(hosts.collect::<Result<_, _>>()?);
+        }
+        for (name, value) in &case.secrets {
+            let mut having = tenants.clone();
+            having.retain(|tenant| case.secrets_of.as_ref().is_none_or(|one| *tenant == format!("{base}-{one}")));
+            for tenant in &having {
+                let name = name.parse()?;
+                let secrets = &host.process().secrets;
+                secrets.set(tenant, &name, value, &limits).await.map_err(|error| format!("secrets: {error}"))?;
+            }
         }
         let grant = Arc::new(grant);
         let mut outcomes = Vec::new();

@@ -14,6 +14,7 @@ mod invoke;
 mod json;
 mod load;
 mod log;
+mod secrets;
 mod services;
 mod state;
 mod storage;
@@ -56,4 +57,5 @@ const CAPABILITIES: &[Capability] = &[
     Capability { name: "services", register: services::register, script: wipe::text!("services/services.js") },
     Capability { name: "events", register: events::register, script: wipe::text!("events/events.js") },
     Capability { name: "http", register: http::register, script: wipe::text!("http/http.js") },
+    Capability { name: "secrets", register: secrets::register, script: wipe::text!("secrets/secrets.js") },
 ];

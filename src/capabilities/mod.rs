@@ -9,6 +9,7 @@ pub mod events;
 pub mod grant;
 pub mod http;
 pub mod log;
+pub mod secrets;
 pub mod services;
 pub mod storage;
 pub mod tasks;
@@ -25,6 +26,7 @@ pub struct Process {
     pub http: http::Process,
     /// What tenants may use of all of these, and have used.
     pub quotas: quota::Ledger,
+    pub secrets: secrets::Process,
     pub services: services::Process,
     pub storage: storage::Process,
 }
@@ -32,8 +34,12 @@ pub struct Process {
 /// What a tenant's script is granted.
 #[derive(Debug, Clone, Default)]
 pub struct Grant {
+    pub capabilities: grant::Allowed<grant::Capability>,
     pub db: db::Grant,
+    pub events: events::Grant,
     pub http: http::Grant,
+    pub secrets: secrets::Grant,
+    pub services: services::Grant,
 }
 
 /// What one call holds.

@@ -17,12 +17,13 @@ use crate::runtime::outcome::{LimitInfo, ScriptError, Status};
 use crate::settings::{ScriptKind, TenantSettings, TokenDigest, UserSettings};
 use crate::store::clock::Clock;
 use crate::tenant::quota::{Ledger, Quotas};
-use crate::tenant::{Permissions, User};
+use crate::tenant::{People, Permissions, User};
 use route::{Pattern, Route};
 
 /// Answers by the script's name; `returns` gives back the request's body.
 #[derive(Default)]
 struct Fake {
+    people: People,
     calls: Mutex<Vec<Invoke>>,
     began: Notify,
     release: Notify,
@@ -45,6 +46,10 @@ impl Fake {
 }
 
 impl Scripts for Fake {
+    fn user(&self, tenant: &str, id: &str) -> Option<User> {
+        self.people.user(tenant, id)
+    }
+
     fn admit(&self, tenant: &str) -> Result<Admission, Exceeded> {
         let ledger = self.ledger.get_or_init(|| Ledger::new(self.quotas.clone(), HashMap::new(), Clock::manual(0)));
         ledger.account(tenant).admit()
@@ -113,7 +118,8 @@ fn script(name: &str, path: &str, methods: &str, change: impl FnOnce(&mut Script
         entry: None,
         route: Some(Route { pattern: Pattern::parse(path).unwrap(), methods }),
         tenants: None,
-        http: Vec::new(),
+        grants: Default::default(),
+        run_as: None,
         limits: Default::default(),
         permission: None,
         public: false,
@@ -197,7 +203,9 @@ impl Host {
     async fn start(change: impl FnOnce(&mut Settings)) -> Host {
         let mut settings = settings();
         change(&mut settings);
-        let fake = Arc::new(Fake { quotas: settings.quotas.clone(), ..Fake::default() });
+        let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
+        let people = People::new(users, []);
+        let fake = Arc::new(Fake { people, quotas: settings.quotas.clone(), ..Fake::default() });
         let server = Server::bind(&settings, fake.clone()).await.unwrap();
         let address = server.address();
         let (stop, stopped) = oneshot::channel();

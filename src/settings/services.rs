@@ -9,6 +9,7 @@ use super::error::Fault;
 use super::file::{self, Scalar};
 use super::{ServiceKind, ServiceSettings};
 use crate::capabilities::services::remote::{Backend, Endpoint, SigningKey};
+use crate::tenant::permission::Needs;
 
 /// Attempts beyond this only keep a backend down that is down.
 const MAX_RETRIES: u64 = 10;
@@ -24,6 +25,8 @@ pub(super) struct ServiceTable {
     timeout: Option<Spanned<Scalar>>,
     retries: Option<Spanned<Scalar>>,
     methods: Option<Spanned<BTreeMap<Spanned<String>, MethodTable>>>,
+    read: Option<String>,
+    write: Option<String>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -71,7 +74,7 @@ pub(super) fn settings(
         Kind::Notifications => ServiceKind::Notifications,
         Kind::Http => ServiceKind::Http(Box::new(backend(name, table, variable)?)),
     };
-    Ok(ServiceSettings { kind })
+    Ok(ServiceSettings { kind, needs: Needs { read: table.read.clone(), write: table.write.clone() } })
 }
 
 fn backend(

@@ -1,8 +1,10 @@
 //! For whom a call runs. Comes in with the call, never from the script.
 
+mod people;
 pub mod permission;
 pub mod quota;
 
+pub use people::People;
 pub use permission::Permissions;
 
 /// Set at once for a call and shared by everything that it starts.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use airlock::capabilities::Grant;
+use airlock::capabilities::grant::Allowed;
 use airlock::capabilities::http::Lookup;
 use airlock::host::{Host, Run};
 use airlock::runtime::limits::Limits;
@@ -76,10 +77,8 @@ impl Attacker {
     }
 
     async fn requests_as(&self, tenant: &str, ports: &[u16], requests: &[Value]) -> Vec<Value> {
-        let mut grant = Grant::default();
-        for port in ports {
-            grant.http.allow.push(format!("http://*:{port}").parse().unwrap());
-        }
+        let hosts = ports.iter().map(|port| format!("http://*:{port}").parse().unwrap());
+        let grant = Grant { http: Allowed::these(hosts.collect()), ..Grant::default() };
         let (limits, grant) = (Arc::new(self.limits.clone()), Arc::new(grant));
         let run = Run { limits, grant, ..call(tenant, &json!(requests)) };
         let outcome = self.host.run(&self.program, run).await.unwrap();

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::capabilities;
-use crate::capabilities::grant::{Allowed, Wanted};
+use crate::capabilities::grant::{Allowed, Entry};
 use crate::runtime::failure::Failure;
 use crate::tenant::Identity;
 pub use crate::tenant::permission::{Mode, Needs};
@@ -31,8 +31,21 @@ pub struct Table {
 /// The longest name of a table, in bytes.
 const NAME_BYTES: usize = 128;
 
+/// Every table of a tenant, for whoever it is.
+#[cfg(test)]
+pub fn unlimited(tenant: &str) -> Access {
+    let grant = capabilities::Grant { db: Grant::everything(), ..capabilities::Grant::default() };
+    Access::new(crate::store::fixture::identity(tenant), Arc::new(grant), Arc::default())
+}
+
+/// Whether a grant has a script read a table.
+#[cfg(test)]
+pub fn may_read(grant: &Grant, table: &str) -> bool {
+    grant.check(|listed| listed.allows(table, Mode::Read), Default::default).is_ok()
+}
+
 impl Table {
-    fn covers(&self, table: &str, mode: Mode) -> bool {
+    fn allows(&self, table: &str, mode: Mode) -> bool {
         let named = self.name.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(table));
         named
             && match mode {
@@ -40,9 +53,12 @@ impl Table {
                 Mode::Write => self.write,
             }
     }
+}
 
-    /// Whether all that `other` allows is allowed by this one as well.
-    pub fn covers_entry(&self, other: &Table) -> bool {
+impl Entry for Table {
+    const LIST: &'static str = "tables";
+
+    fn covers(&self, other: &Table) -> bool {
         let named = match (&self.name, &other.name) {
             (None, _) => true,
             (Some(_), None) => false,
@@ -166,6 +182,11 @@ impl Access {
         Access { through: Through::Service { table: table.into(), needs: needs.clone() }, ..self.clone() }
     }
 
+    /// The id of the tenant that the call runs for.
+    pub fn tenant(&self) -> &str {
+        &self.identity.tenant.id
+    }
+
     /// Refuses a table that the call may not read.
     pub fn read(&self, table: &str) -> Result<(), Failure> {
         self.check(table, Mode::Read)
@@ -183,15 +204,11 @@ impl Access {
             Through::Sql => false,
         };
         if !granted {
-            let wanted = || Wanted {
-                what: done(table, mode),
-                list: "tables",
-                entry: match mode {
-                    Mode::Read => format!("{table} (read)"),
-                    Mode::Write => table.to_owned(),
-                },
+            let entry = match mode {
+                Mode::Read => format!("{table} (read)"),
+                Mode::Write => table.to_owned(),
             };
-            self.grant.db.check(|entry| entry.covers(table, mode), wanted)?;
+            self.grant.db.check(|listed| listed.allows(table, mode), || (done(table, mode), entry))?;
         }
         for needs in self.rules.of(table, &self.through) {
             needs.check(mode, self.identity.user.as_ref(), || done(table, mode))?;
@@ -252,7 +269,7 @@ mod tests {
             ("* (read)", "orders (read)", true),
         ] {
             let (wide, narrow): (Table, Table) = (wide.parse().unwrap(), narrow.parse().unwrap());
-            assert_eq!(wide.covers_entry(&narrow), covers, "{wide} for {narrow}");
+            assert_eq!(wide.covers(&narrow), covers, "{wide} for {narrow}");
         }
     }
 

@@ -19,6 +19,8 @@
 //! sizes and time.
 
 pub mod access;
+#[cfg(test)]
+mod access_tests;
 mod authorizer;
 mod error;
 mod functions;
@@ -26,6 +28,7 @@ mod host;
 mod pool;
 pub mod postgres;
 mod run;
+mod schema;
 mod sqlite;
 mod statement;
 #[cfg(test)]
@@ -132,31 +135,32 @@ impl Process {
     }
 
     /// Runs a statement by itself: what it writes is durable when it is answered.
-    pub async fn run(&self, tenant: &str, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
-        let pool = self.pool(tenant)?;
+    pub async fn run(&self, access: &Access, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
+        let pool = self.pool(access.tenant())?;
         let deadline = Deadline::of(limits, Limit::DbTimeout);
         if statement.plain
             && let Some(mut lease) = pool.lease_now()
         {
             let connection = lease.connection()?;
-            let glance = connection.glance(limits, deadline, |connection| run::run(connection, &statement, limits))?;
+            let glance =
+                connection.glance(access, limits, deadline, |connection| run::run(connection, &statement, limits))?;
             if let Some(outcome) = glance {
                 return Ok(outcome);
             }
         }
         let mut lease = pool.lease(statement.verb != Verb::Select, deadline).await?;
-        let limits = Arc::clone(limits);
+        let (access, limits) = (access.clone(), Arc::clone(limits));
         blocking(move |dropped| {
             lease
                 .connection()?
-                .guarded(&limits, deadline, &dropped, |connection| run::run(connection, &statement, &limits))
+                .guarded(&access, &limits, deadline, &dropped, |connection| run::run(connection, &statement, &limits))
         })
         .await
     }
 
     /// Begins a transaction that may write. It waits while another does.
-    pub async fn begin(&self, tenant: &str, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
-        Transaction::begin(&self.pool(tenant)?, limits).await
+    pub async fn begin(&self, access: &Access, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
+        Transaction::begin(&self.pool(access.tenant())?, access, limits).await
     }
 
     /// The tenant's connections.

@@ -30,6 +30,7 @@ use address::Rules;
 pub(crate) use client::{BodyError, body};
 pub use pattern::{Pattern, PatternError};
 
+use crate::capabilities::grant::Allowed;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
 use crate::tenant::quota::{Account, Quota};
@@ -72,28 +73,19 @@ impl Default for Settings {
     }
 }
 
-/// What a script is granted: nothing unless it is listed. Written as a list of
-/// patterns, `http = ["api.example.com", "*.example.org"]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Grant {
-    /// Where requests may go, redirects included.
-    pub allow: Vec<Pattern>,
-}
+/// Where a script's requests may go, redirects included.
+pub type Grant = Allowed<Pattern>;
 
 impl Grant {
-    fn check(&self, url: &Url) -> Result<(), Failure> {
-        if self.allow.iter().any(|pattern| pattern.allows(url)) {
-            return Ok(());
-        }
-        let host = url.host_str().unwrap_or_default();
-        let wanted = match Pattern::of(url) {
-            Some(pattern) => pattern.to_string(),
-            None => host.to_owned(),
-        };
-        Err(Failure::denied(format!(
-            "this script is not granted requests to {host}; http = [\"{wanted}\"] on the script in airlock.toml allows them"
-        )))
+    fn check_url(&self, url: &Url) -> Result<(), Failure> {
+        self.check(
+            |pattern| pattern.allows(url),
+            || {
+                let host = url.host_str().unwrap_or_default();
+                let entry = Pattern::of(url).map_or_else(|| host.to_owned(), |pattern| pattern.to_string());
+                (format!("requests to {host}"), entry)
+            },
+        )
     }
 }
 

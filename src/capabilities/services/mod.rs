@@ -33,7 +33,9 @@ mod table;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -43,11 +45,52 @@ use self::notifications::Notifications;
 use self::remote::Backend;
 pub use self::service::{Service, ServiceError};
 use self::table::Table;
-use crate::capabilities::{db, http};
+use crate::capabilities::db::{self, Access};
+use crate::capabilities::grant::{self, Allowed, Entry, shown};
+use crate::capabilities::http;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
 use crate::settings::{ServiceKind, ServiceSettings};
-use crate::tenant::Identity;
+use crate::tenant::permission::{Mode, Needs};
+use crate::tenant::{Identity, User};
+
+/// The services that a script may call.
+pub type Grant = Allowed<Name>;
+
+/// A service by its name, or `*` for every one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(String);
+
+impl Name {
+    pub fn allows(&self, service: &str) -> bool {
+        self.0 == "*" || self.0 == service
+    }
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Name, String> {
+        match text == "*" || grant::is_name(text) {
+            true => Ok(Name(text.to_owned())),
+            false => Err(format!("`{text}` is not a service; write its name, or `*` for every one")),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Entry for Name {
+    const LIST: &'static str = "services";
+
+    fn covers(&self, other: &Name) -> bool {
+        self.allows(&other.0)
+    }
+}
 
 /// What the process owns. Cheap to clone.
 #[derive(Clone)]
@@ -55,6 +98,8 @@ pub struct Process(Arc<Services>);
 
 struct Services {
     known: BTreeMap<String, Known>,
+    /// The permissions that calling them needs, by name.
+    needs: BTreeMap<String, Needs>,
     db: db::Process,
     notifications: Notifications,
     /// For the backends behind HTTP.
@@ -99,11 +144,24 @@ impl Process {
         notifications: Notifications,
     ) -> anyhow::Result<Process> {
         let mut known = known(settings);
+        let mut needs: BTreeMap<_, _> =
+            settings.iter().map(|(name, settings)| (name.clone(), settings.needs.clone())).collect();
         for (name, service) in custom {
             anyhow::ensure!(!known.contains_key(&name), "there is a service `{name}` in the settings already");
+            needs.insert(name.clone(), Needs::default());
             known.insert(name, Known::Custom(service));
         }
-        Ok(Process(Arc::new(Services { known, db, notifications, client: http::backend_client()? })))
+        Ok(Process(Arc::new(Services { known, needs, db, notifications, client: http::backend_client()? })))
+    }
+
+    /// Refuses a service that the script was not granted, and a method that its
+    /// user lacks the permission for.
+    fn permit(&self, grant: &Grant, user: Option<&User>, service: &str, method: &str) -> Result<(), Failure> {
+        // That there is none is said later.
+        let Some(needs) = self.0.needs.get(service) else { return Ok(()) };
+        grant
+            .check(|name| name.allows(service), || (format!("the service {service}"), service.to_owned()))
+            .and_then(|()| needs.check(mode(method), user, || format!("services.{service}.{}", shown(method))))
     }
 
     /// Calls a method with a JSON array of arguments; answers JSON text, or what
@@ -111,6 +169,7 @@ impl Process {
     async fn call(
         &self,
         identity: &Identity,
+        access: &Access,
         limits: &Arc<Limits>,
         service: &str,
         method: &str,
@@ -121,8 +180,7 @@ impl Process {
             Ok(_) => return Err(Failure::argument("the arguments of a service are a JSON array")),
             Err(reason) => return Err(Failure::argument(format!("the arguments are not JSON: {reason}"))),
         };
-        let known = find(&self.0.known, service)?;
-        let answer = match self.answer(known, identity, limits, service, method, arguments).await {
+        let answer = match self.answer(identity, access, limits, service, method, arguments).await {
             Ok(answer) => answer,
             Err(Refused::Service(error)) => return Ok(Err(error)),
             Err(Refused::Failure(failure)) => return Err(failure),
@@ -135,16 +193,20 @@ impl Process {
 
     async fn answer(
         &self,
-        known: &Known,
         identity: &Identity,
+        access: &Access,
         limits: &Arc<Limits>,
         service: &str,
         method: &str,
         arguments: Vec<Json>,
     ) -> Result<Json, Refused> {
-        let Services { db, notifications, client, .. } = &*self.0;
-        match known {
-            Known::Table(table) => Ok(table.call(db, &identity.tenant.id, limits, method, arguments).await?),
+        let Services { known, db, notifications, client, .. } = &*self.0;
+        match find(known, service)? {
+            Known::Table(table) => {
+                let needs = self.0.needs.get(service).cloned().unwrap_or_default();
+                let access = access.of_service(&table.table, &needs);
+                Ok(table.call(db, &access, limits, method, arguments).await?)
+            }
             Known::Notifications => {
                 if method != "sendEmail" {
                     return Err(unknown_method(service, method, &["sendEmail"]).into());
@@ -198,7 +260,10 @@ fn unknown_method(service: &str, method: &str, known: &[&str]) -> Failure {
     Failure::argument(format!("the service `{service}` has no method `{}`; {hint}", shown(method)))
 }
 
-/// What a script called something, fit for a message.
-fn shown(name: &str) -> String {
-    name.chars().filter(|letter| !letter.is_control()).take(60).collect()
+/// What calling a method does.
+fn mode(method: &str) -> Mode {
+    match method {
+        "list" | "count" | "get" => Mode::Read,
+        _ => Mode::Write,
+    }
 }

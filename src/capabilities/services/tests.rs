@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::{Known, find, known};
-use crate::capabilities::db;
+use crate::capabilities::db::{self, access::unlimited};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
 use crate::settings::{ServiceKind, ServiceSettings};
@@ -36,12 +36,16 @@ impl Fixture {
         db.provision("acme", SCHEMA).await.unwrap();
         let table = |table: Option<&str>, key: Option<&str>| ServiceSettings {
             kind: ServiceKind::Table { table: table.map(str::to_owned), key: key.map(str::to_owned) },
+            ..ServiceSettings::default()
         };
         let settings = BTreeMap::from([
             ("clients".to_owned(), ServiceSettings::default()),
             ("missing".to_owned(), ServiceSettings::default()),
             ("customers".to_owned(), table(Some("crm"), Some("number"))),
-            ("notifications".to_owned(), ServiceSettings { kind: ServiceKind::Notifications }),
+            (
+                "notifications".to_owned(),
+                ServiceSettings { kind: ServiceKind::Notifications, ..ServiceSettings::default() },
+            ),
         ]);
         Fixture { db, services: known(&settings), limits: Arc::default(), _directory: directory }
     }
@@ -49,7 +53,7 @@ impl Fixture {
     async fn call(&self, service: &str, method: &str, arguments: Json) -> Result<Json, Failure> {
         let Known::Table(table) = find(&self.services, service)? else { panic!("{service} is no table") };
         let Json::Array(arguments) = arguments else { panic!("arguments are an array") };
-        table.call(&self.db, "acme", &self.limits, method, arguments).await
+        table.call(&self.db, &unlimited("acme"), &self.limits, method, arguments).await
     }
 }
 
