@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::postgres::Database;
+use support::bare::Database;
 
 struct Folder(tempfile::TempDir);
 
