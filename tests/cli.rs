@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use support::postgres::Database;
+use support::bare::Database;
 
 struct Folder(tempfile::TempDir);
 

@@ -1,8 +1,8 @@
 //! What the test binaries share. Each uses a part of it.
 #![allow(dead_code)]
 
+pub mod bare;
 pub mod compare;
-pub mod postgres;
 pub mod server;
 
 use std::path::{Path, PathBuf};

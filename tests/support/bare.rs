@@ -1,4 +1,5 @@
-//! A database for one test, in the server that `tests/with-postgres` starts.
+//! A PostgreSQL database that nobody has protected yet, for one test, in the
+//! server that `tests/with-postgres` starts.
 
 use std::str::FromStr;
 
