@@ -3,9 +3,10 @@
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row};
 
-use super::sqlite::{Failed, Written, cached, forget_last_insert};
-use super::statement::Statement;
-use super::text::Verb;
+use super::connection::{Failed, Written, cached, forget_last_insert};
+use super::statement::Prepared;
+use crate::capabilities::db::error;
+use crate::capabilities::db::statement::Verb;
 use crate::runtime::bindings::airlock::script::db::{Outcome, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
@@ -14,7 +15,7 @@ use crate::runtime::limits::{Limit, Limits};
 const VALUE_COST: u64 = 16;
 
 /// Runs a statement and reads its rows, as many as the limits allow.
-pub fn run(connection: &Connection, statement: &Statement, limits: &Limits) -> Result<Outcome, Failed> {
+pub fn run(connection: &Connection, statement: &Prepared, limits: &Limits) -> Result<Outcome, Failed> {
     let written = || {
         let (sql, offset) = statement.written.as_ref()?;
         Some(Written { sql: sql.clone(), offset: *offset })
@@ -77,19 +78,7 @@ fn bind(prepared: &mut rusqlite::Statement<'_>, parameters: &[Value]) -> Result<
         expected = order.iter().copied().max().unwrap_or(0);
     }
     if parameters.len() != expected {
-        return Err(Failed::Known(Failure::argument(format!(
-            "the statement takes {}, and {} given",
-            match expected {
-                0 => "no parameters".to_owned(),
-                1 => "1 parameter".to_owned(),
-                many => format!("{many} parameters"),
-            },
-            match parameters.len() {
-                0 => "none were".to_owned(),
-                1 => "1 was".to_owned(),
-                many => format!("{many} were"),
-            },
-        ))));
+        return Err(Failed::Known(error::parameters(expected, parameters.len())));
     }
     for (place, number) in order.into_iter().enumerate() {
         prepared.raw_bind_parameter(place + 1, Bound(&parameters[number - 1]))?;

@@ -13,8 +13,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use tokio::time::Instant;
 
 use super::{authorizer, functions};
+use crate::capabilities::db::deadline::Deadline;
+use crate::capabilities::db::error::place;
 use crate::runtime::failure::Failure;
-use crate::runtime::limits::{Limit, Limits};
+use crate::runtime::limits::Limits;
 
 /// The longest value or row that a script's SQL may make or read, in bytes.
 /// Between two looks at the clock SQLite may touch a value some hundred times.
@@ -40,30 +42,6 @@ const GLANCE: Duration = Duration::from_micros(200);
 /// Longer statements are prepared anew each time: what is cached outlives its
 /// call, and a script could fill memory with it.
 const CACHED_BYTES: usize = 2048;
-
-/// Until when something may take, and the limit that says so.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline {
-    pub at: Instant,
-    pub limit: Limit,
-    /// The limit's value, in milliseconds.
-    pub value: u64,
-}
-
-impl Deadline {
-    /// From now on.
-    pub fn of(limits: &Limits, limit: Limit) -> Deadline {
-        Deadline { at: Instant::now() + limits.duration(limit), limit, value: limits.get(limit) }
-    }
-
-    pub fn failure(&self) -> Failure {
-        Failure::limit(self.limit, self.value, self.value)
-    }
-
-    pub fn sooner(self, other: Deadline) -> Deadline {
-        if other.at < self.at { other } else { self }
-    }
-}
 
 /// Why a statement was stopped while it ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -356,6 +334,13 @@ pub struct Written {
     pub sql: String,
     /// Where SQLite's text starts in it, in bytes.
     pub offset: usize,
+}
+
+impl Written {
+    /// A place that SQLite names, in the script's text.
+    pub fn place(&self, offset: i32) -> Option<String> {
+        place(&self.sql, self.offset.checked_add(usize::try_from(offset).ok()?)?)
+    }
 }
 
 impl From<rusqlite::Error> for Failed {

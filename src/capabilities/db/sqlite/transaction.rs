@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::AbortHandle;
 
-use super::error::{database, locked};
 use super::pool::{Lease, Pool, blocking};
-use super::sqlite::Deadline;
-use super::statement::Statement;
+use super::statement::Prepared;
+use crate::capabilities::db::deadline::Deadline;
+use crate::capabilities::db::error::{database, ended, locked};
+use crate::capabilities::db::statement::Statement;
 use crate::runtime::bindings::airlock::script::db::Outcome;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
@@ -72,6 +73,7 @@ impl Transaction {
     /// Runs a statement after those that were started before it.
     pub async fn run(&self, statement: Statement) -> Result<Outcome, Failure> {
         let deadline = Deadline::of(&self.0.limits, Limit::DbTimeout).sooner(self.0.deadline);
+        let statement = Prepared::new(statement, &self.0.limits)?;
         let mut stage = self.stage(deadline).await?;
         let limits = Arc::clone(&self.0.limits);
         blocking(move |dropped| {
@@ -135,9 +137,4 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.watchdog.abort();
     }
-}
-
-/// What a statement of a transaction that was ended answers.
-pub fn ended() -> Failure {
-    database("the transaction has ended")
 }
