@@ -27,7 +27,7 @@ test: install
 	cargo fmt --check
 	cargo fmt --check --manifest-path guest/Cargo.toml
 	cargo clippy --all-targets --locked -- --deny warnings
-	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked; fi
+	if cargo nextest --version >/dev/null 2>&1; then tests/with-postgres cargo nextest run --locked; else tests/with-postgres cargo test --locked; fi
 
 bench: install
 	@command -v npm >/dev/null || { echo "The peers need Node.js 20 or later and npm: https://nodejs.org" >&2; exit 1; }
