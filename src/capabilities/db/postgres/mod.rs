@@ -1,3 +1,7 @@
+mod catalog;
+pub mod text;
+pub mod values;
+
 use super::Statement;
 use crate::runtime::bindings::airlock::script::db::Outcome;
 use crate::runtime::failure::Failure;

@@ -1,0 +1,90 @@
+//! The tables that scripts may name: those that `airlock db protect` protects.
+
+use std::collections::HashMap;
+
+/// What is known of the tables. A new one is read when the application has
+/// changed them.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// By name. No two have the same, in whatever schema.
+    tables: HashMap<String, Table>,
+}
+
+#[derive(Debug)]
+pub struct Table {
+    pub schema: String,
+    pub name: String,
+    /// The column that says whose a row is. Every key begins with it.
+    pub tenant: String,
+    /// In their order, the tenant's column among them.
+    pub columns: Vec<Column>,
+    /// The columns of each unique constraint and index, by its name.
+    pub keys: HashMap<String, Vec<String>>,
+}
+
+#[derive(Debug)]
+pub struct Column {
+    pub name: String,
+    /// The type as SQL writes it.
+    pub kind: String,
+    /// The type's number. That of the type it is based on, for a domain.
+    pub oid: u32,
+    pub not_null: bool,
+    /// Whether the database numbers the rows in it.
+    pub numbered: bool,
+}
+
+impl Catalog {
+    pub fn new(tables: impl IntoIterator<Item = Table>) -> Catalog {
+        Catalog { tables: tables.into_iter().map(|table| (table.name.clone(), table)).collect() }
+    }
+
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.get(name)
+    }
+
+    /// The tables' names in order.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.values()
+    }
+
+    /// Whether any table has a column of that name.
+    pub fn has_column(&self, name: &str) -> bool {
+        self.tables.values().any(|table| table.column(name).is_some())
+    }
+
+    /// The names of all columns that scripts know.
+    pub fn columns(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.tables.values().flat_map(Table::shown).map(|column| &*column.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+impl Table {
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// All columns but the tenant's.
+    pub fn shown(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| column.name != self.tenant)
+    }
+
+    /// The table as SQL names it.
+    pub fn quoted(&self) -> String {
+        format!("{}.{}", quoted(&self.schema), quoted(&self.name))
+    }
+}
+
+/// A quoted name.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
