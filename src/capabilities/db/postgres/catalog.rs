@@ -14,8 +14,9 @@ pub struct Catalog {
 pub struct Table {
     pub schema: String,
     pub name: String,
-    /// The column that says whose a row is. Every key begins with it.
-    pub tenant: String,
+    /// The column that says whose a row is. Every key begins with it. None where
+    /// all tenants read the same rows.
+    pub tenant: Option<String>,
     /// In their order, the tenant's column among them.
     pub columns: Vec<Column>,
     /// The columns of each unique constraint and index, by its name.
@@ -32,6 +33,8 @@ pub struct Column {
     pub not_null: bool,
     /// Whether the database numbers the rows in it.
     pub numbered: bool,
+    /// Whether the type is the application's own, and a list of words.
+    pub plain: bool,
 }
 
 impl Catalog {
@@ -48,10 +51,6 @@ impl Catalog {
         let mut names: Vec<&str> = self.tables.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
-    }
-
-    pub fn tables(&self) -> impl Iterator<Item = &Table> {
-        self.tables.values()
     }
 
     /// Whether any table has a column of that name.
@@ -75,7 +74,12 @@ impl Table {
 
     /// All columns but the tenant's.
     pub fn shown(&self) -> impl Iterator<Item = &Column> {
-        self.columns.iter().filter(|column| column.name != self.tenant)
+        self.columns.iter().filter(|column| Some(&column.name) != self.tenant.as_ref())
+    }
+
+    /// The column that the database numbers the rows in.
+    pub fn numbered(&self) -> Option<&Column> {
+        self.columns.iter().find(|column| column.numbered)
     }
 
     /// The table as SQL names it.

@@ -120,7 +120,7 @@ fn near(token: &str, span: Span) -> Failure {
 }
 
 /// ` (line 1, column 8)`, or nothing where it is not known.
-fn place(span: Span) -> String {
+pub fn place(span: Span) -> String {
     match (span.start.line, span.start.column) {
         (0, _) | (_, 0) => String::new(),
         (line, column) => format!(" (line {line}, column {column})"),

@@ -9,7 +9,7 @@ fn catalog() -> Catalog {
     let table = |name: &str, columns: &[&str]| Table {
         schema: "shop".to_owned(),
         name: name.to_owned(),
-        tenant: "tenant_id".to_owned(),
+        tenant: Some("tenant_id".to_owned()),
         columns: ["tenant_id"]
             .iter()
             .chain(columns)
@@ -19,6 +19,7 @@ fn catalog() -> Catalog {
                 oid: 25,
                 not_null: false,
                 numbered: false,
+                plain: false,
             })
             .collect(),
         keys: HashMap::new(),

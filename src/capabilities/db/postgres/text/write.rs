@@ -180,8 +180,8 @@ impl<'a> Printer<'a> {
                 for column in columns {
                     folded.push(self.fold(column)?);
                 }
-                if !folded.contains(&table.tenant) {
-                    self.push(&format!("{}, ", quoted(&table.tenant)));
+                if let Some(tenant) = table.tenant.as_ref().filter(|tenant| !folded.contains(tenant)) {
+                    self.push(&format!("{}, ", quoted(tenant)));
                 }
                 self.commas(columns, Self::name)?;
                 self.push(")");

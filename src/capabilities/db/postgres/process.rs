@@ -1,0 +1,273 @@
+//! What the process owns: the connections, the tables that scripts may name, and
+//! the statements that were checked before.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use sqlx::postgres::PgConnectOptions;
+use tokio::time::timeout_at;
+
+use super::catalog::Catalog;
+use super::error::explain;
+use super::load::{self, Named, load};
+use super::pool::{Lease, Pool};
+use super::ready::Ready;
+use super::run::{self, Failed};
+use super::session::{self, Session};
+use super::text::{self, Checked};
+use super::token::Keys;
+use super::transaction::Transaction;
+use crate::capabilities::db::deadline::Deadline;
+use crate::capabilities::db::statement::Statement;
+use crate::runtime::bindings::airlock::script::db::Outcome;
+use crate::runtime::failure::Failure;
+use crate::runtime::limits::{Limit, Limits};
+
+/// How long the server may take beyond a statement's time to say that it is over.
+const SLACK: Duration = Duration::from_millis(500);
+/// What was checked is kept for the next time: so many statements, none longer.
+const CHECKED: usize = 2000;
+const CHECKED_BYTES: usize = 8 << 10;
+/// An unknown name may be one that the application has made since; the tables
+/// are read again at most so often.
+const RELOAD: Duration = Duration::from_secs(5);
+
+/// How to reach the database.
+pub struct Settings {
+    /// `postgres://…` of the login role.
+    pub url: String,
+    pub schema: String,
+    pub tables: Vec<Named>,
+    pub keys: Keys,
+    /// Connections at most.
+    pub connections: usize,
+}
+
+/// The tenants' tables in one PostgreSQL database. Clones are the same one.
+#[derive(Clone)]
+pub struct Process(Arc<Shared>);
+
+struct Shared {
+    options: PgConnectOptions,
+    schema: String,
+    tables: Vec<Named>,
+    keys: Keys,
+    pool: Arc<Pool>,
+    known: RwLock<Known>,
+    checked: Mutex<Texts>,
+}
+
+struct Known {
+    catalog: Arc<Catalog>,
+    read: Instant,
+}
+
+/// Two generations: what was not asked for during one is forgotten.
+#[derive(Default)]
+struct Texts {
+    young: HashMap<String, Arc<Checked>>,
+    old: HashMap<String, Arc<Checked>>,
+}
+
+impl Texts {
+    fn get(&mut self, text: &str) -> Option<Arc<Checked>> {
+        if let Some(checked) = self.young.get(text) {
+            return Some(Arc::clone(checked));
+        }
+        let (text, checked) = self.old.remove_entry(text)?;
+        self.insert(text, Arc::clone(&checked));
+        Some(checked)
+    }
+
+    fn insert(&mut self, text: String, checked: Arc<Checked>) {
+        if self.young.len() >= CHECKED / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(text, checked);
+    }
+}
+
+impl Process {
+    /// Connects, and reads what the tables are.
+    pub async fn open(settings: Settings) -> anyhow::Result<Process> {
+        let options = PgConnectOptions::from_str(&settings.url).context("the database's URL")?;
+        let options = session::options(options, &settings.schema);
+        let pool = Arc::new(Pool::new(options.clone(), settings.connections));
+        let process = Process(Arc::new(Shared {
+            options,
+            schema: settings.schema,
+            tables: settings.tables,
+            keys: settings.keys,
+            pool,
+            known: RwLock::new(Known { catalog: Arc::default(), read: Instant::now() }),
+            checked: Mutex::default(),
+        }));
+        process.reload().await.context("reading the tables of the database")?;
+        Ok(process)
+    }
+
+    async fn reload(&self) -> Result<(), sqlx::Error> {
+        let mut session = Session::open(&self.0.options).await?;
+        let catalog = Arc::new(load(&mut session.connection, &self.0.schema, &self.0.tables).await?);
+        // Before the tables are known anew: what was checked names old ones.
+        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = Known { catalog, read: Instant::now() };
+        *self.texts() = Texts::default();
+        Ok(())
+    }
+
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.0.known.read().unwrap_or_else(PoisonError::into_inner).catalog)
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    fn texts(&self) -> std::sync::MutexGuard<'_, Texts> {
+        self.0.checked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn lease(&self, tenant: &str, deadline: Deadline) -> Result<Lease, Failure> {
+        self.0.pool.lease(tenant, deadline).await
+    }
+
+    /// When a statement is given up, and its connection with it. The server ends
+    /// one by itself after `db_timeout`, and leaves the connection.
+    pub(super) fn hard(&self, deadline: Deadline) -> tokio::time::Instant {
+        if deadline.limit == Limit::DbTimeout { deadline.at + SLACK } else { deadline.at }
+    }
+
+    /// A statement as it is sent, with the tables that it was made for.
+    pub(super) async fn ready(&self, statement: Statement, limits: &Limits) -> Result<(Ready, Arc<Catalog>), Failure> {
+        let catalog = self.catalog();
+        match statement {
+            Statement::Script { sql, parameters } => {
+                let checked = match self.checked(&sql, &catalog).await {
+                    Err(failure) if failure.name == "DatabaseError" && self.renewed().await => {
+                        let catalog = self.catalog();
+                        let checked = self.checked(&sql, &catalog).await?;
+                        return Ok((Ready::written(checked, parameters, &catalog)?, catalog));
+                    }
+                    checked => checked?,
+                };
+                Ok((Ready::written(checked, parameters, &catalog)?, catalog))
+            }
+            operation => {
+                // An operation that names what is not there is asked again by
+                // the script; meanwhile the tables are read.
+                match Ready::operation(operation, &catalog, limits) {
+                    Ok(Some(ready)) => Ok((ready, catalog)),
+                    Ok(None) => Err(Failure::internal("building a statement", "it is a script's text")),
+                    Err(failure) => {
+                        if failure.name == "DatabaseError" {
+                            self.renewed().await;
+                        }
+                        Err(failure)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the tables again, unless they were just read.
+    async fn renewed(&self) -> bool {
+        if self.0.known.read().unwrap_or_else(PoisonError::into_inner).read.elapsed() < RELOAD {
+            return false;
+        }
+        match self.reload().await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "reading the tables of the database failed");
+                false
+            }
+        }
+    }
+
+    async fn checked(&self, sql: &str, catalog: &Arc<Catalog>) -> Result<Arc<Checked>, Failure> {
+        if let Some(checked) = self.texts().get(sql) {
+            return Ok(checked);
+        }
+        // On a thread of its own: the parser wants more stack than a sandbox has.
+        let (text, catalog) = (sql.to_owned(), Arc::clone(catalog));
+        let checked = tokio::task::spawn_blocking(move || text::check(&text, &catalog)).await;
+        let checked = checked.map_err(|error| Failure::internal("reading a statement", error))??;
+        let checked = Arc::new(checked);
+        if sql.len() <= CHECKED_BYTES {
+            self.texts().insert(sql.to_owned(), Arc::clone(&checked));
+        }
+        Ok(checked)
+    }
+
+    /// Runs a statement by itself: what it writes is durable when it is answered.
+    pub async fn run(&self, tenant: &str, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
+        let (ready, catalog) = self.ready(statement, limits).await?;
+        let deadline = Deadline::of(limits, Limit::DbTimeout);
+        let lease = self.lease(tenant, deadline).await?;
+        let outcome = timeout_at(self.hard(deadline), self.run_on(lease, tenant, limits, &ready)).await;
+        match outcome {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(failed)) => {
+                let failure = explain(failed, Some(&ready), &catalog, deadline);
+                if failure.name == "DatabaseError" && failure.message.starts_with("no such") {
+                    self.renewed().await;
+                }
+                Err(failure)
+            }
+            Err(_) => Err(deadline.failure()),
+        }
+    }
+
+    async fn run_on(
+        &self,
+        mut lease: Lease,
+        tenant: &str,
+        limits: &Arc<Limits>,
+        ready: &Ready,
+    ) -> Result<Outcome, Failed> {
+        let keys = self.keys();
+        let session = lease.session().map_err(Failed::Known)?;
+        let mut result;
+        if ready.undoable {
+            session.begin(tenant, limits, keys).await.map_err(broken)?;
+            result = run::run(session, ready, limits).await;
+            match &result {
+                Ok(_) => result = session.end(true).await.map_err(Failed::from).and(result),
+                Err(failed) if failed.leaves_connection() => session.end(false).await.map_err(broken)?,
+                Err(_) => {}
+            }
+        } else {
+            session.serve(tenant, limits, keys).await.map_err(broken)?;
+            result = run::run(session, ready, limits).await;
+            if changed(&result) {
+                // The application has changed a table since this was prepared.
+                // Nothing was done, and prepared anew it may be.
+                session.forget();
+                session.rest().await.map_err(broken)?;
+                result = run::run(session, ready, limits).await;
+            }
+        }
+        if result.as_ref().err().is_none_or(Failed::leaves_connection) {
+            lease.give_back().await;
+        }
+        result
+    }
+
+    /// Begins a transaction.
+    pub async fn begin(&self, tenant: &str, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
+        Transaction::begin(self, tenant, limits).await
+    }
+}
+
+/// The host's own SQL failed: what the connection is set to is not known.
+fn broken(error: sqlx::Error) -> Failed {
+    Failed::Broken(error)
+}
+
+fn changed(result: &Result<Outcome, Failed>) -> bool {
+    matches!(result, Err(Failed::Refused(error)) if error.code() == "0A000" && error.message().contains("cached plan"))
+}
+
+pub use load::Named as TableName;

@@ -1,0 +1,183 @@
+//! Which tenant a transaction is for, in a text that a script cannot make.
+//!
+//! The host sets it as `airlock.token` at the beginning of every transaction:
+//!
+//! ```text
+//! v1.<key id>.<expires, seconds of Unix time>.<tenant id, hexadecimal>.<HMAC-SHA256, hexadecimal>
+//! ```
+//!
+//! The HMAC is over all before it and the process id of the connection's
+//! backend, so a token is good on one connection only. [`FUNCTION`] checks it
+//! in the database, with what [`Key`] holds: the two padded keys of HMAC, so
+//! that the built-in `sha256` is enough.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// The shortest key, in bytes: as long as what it signs with.
+pub const KEY_BYTES: usize = 32;
+/// SHA-256 takes its input in blocks of so many bytes.
+const BLOCK: usize = 64;
+
+/// Keys that tokens are signed and checked with. The first signs, all are
+/// accepted, so a key can be replaced while hosts run.
+#[derive(Clone, Default)]
+pub struct Keys(Vec<Key>);
+
+/// One key, as HMAC needs it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    id: String,
+    inner: [u8; BLOCK],
+    outer: [u8; BLOCK],
+}
+
+impl Key {
+    /// `None` where the id or the key is not one: an id is 1 to 32 letters,
+    /// digits, `-` and `_`, and a key at least [`KEY_BYTES`] long.
+    pub fn new(id: &str, secret: &[u8]) -> Option<Key> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if !(1..=32).contains(&id.len()) || !id.bytes().all(plain) || secret.len() < KEY_BYTES {
+            return None;
+        }
+        // RFC 2104: a longer key is hashed, a shorter one padded with zeros.
+        let mut block = [0; BLOCK];
+        if secret.len() > BLOCK {
+            block[..32].copy_from_slice(&Sha256::digest(secret));
+        } else {
+            block[..secret.len()].copy_from_slice(secret);
+        }
+        Some(Key { id: id.to_owned(), inner: block.map(|byte| byte ^ 0x36), outer: block.map(|byte| byte ^ 0x5c) })
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The padded keys, inner and outer, as the database stores them.
+    pub(super) fn padded(&self) -> (&[u8], &[u8]) {
+        (&self.inner, &self.outer)
+    }
+
+    fn mac(&self, message: &[u8]) -> String {
+        let inner = Sha256::new().chain_update(self.inner).chain_update(message).finalize();
+        hexadecimal(&Sha256::new().chain_update(self.outer).chain_update(inner).finalize())
+    }
+}
+
+impl Keys {
+    /// The first signs.
+    pub fn new(keys: Vec<Key>) -> Keys {
+        Keys(keys)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.0.iter()
+    }
+
+    /// The token for transactions of a tenant on the backend with that process
+    /// id, good until `expires`, in seconds of Unix time. `None` without keys.
+    pub fn sign(&self, tenant: &str, pid: i32, expires: u64) -> Option<String> {
+        let key = self.0.first()?;
+        let head = format!("v1.{}.{expires}.{}.", key.id, hexadecimal(tenant.as_bytes()));
+        let mac = key.mac(format!("{head}{pid}").as_bytes());
+        Some(head + &mac)
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.0.iter()).finish()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Key({}, …)", self.id)
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// How the function is declared. Workers of a parallel query have process ids
+/// of their own, so it runs in the backend itself, once a query.
+pub(super) const DECLARATION: &str = "CREATE OR REPLACE FUNCTION airlock.tenant() RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp";
+
+/// What `airlock.tenant()` does: the tenant's id, or an error where the token is
+/// not good. Few and large expressions: each costs a microsecond or two in every
+/// transaction, and the function runs in every statement.
+pub(super) const FUNCTION: &str = "
+DECLARE
+  token text := current_setting('airlock.token', true);
+  inner_padded bytea;
+  outer_padded bytea;
+BEGIN
+  SELECT k.inner_padded, k.outer_padded INTO inner_padded, outer_padded
+    FROM airlock.token_keys k WHERE k.id = split_part(token, '.', 2);
+  IF right(token, 64) = encode(sha256(outer_padded || sha256(inner_padded
+        || convert_to(left(token, -64) || pg_backend_pid(), 'UTF8'))), 'hex')
+     AND to_timestamp(split_part(token, '.', 3)::float8) > clock_timestamp() THEN
+    RETURN convert_from(decode(split_part(token, '.', 4), 'hex'), 'UTF8');
+  END IF;
+  RAISE insufficient_privilege USING MESSAGE = 'this transaction has no valid tenant token';
+END
+";
+
+/// What the function calls and is not open to everyone once [`super::protect`]
+/// is done.
+pub(super) const CALLS: [&str; 2] = ["pg_catalog.current_setting(text, boolean)", "pg_catalog.pg_backend_pid()"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mac_is_hmac_sha256() {
+        // Test case 6 of RFC 4231, whose key is longer than a block, and what
+        // `printf x | openssl dgst -sha256 -hmac …` answers for shorter ones.
+        let long = Key::new("k", &[0xaa; 131]).unwrap();
+        assert_eq!(
+            long.mac(b"Test Using Larger Than Block-Size Key - Hash Key First"),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+        );
+        let block = Key::new("k", &[b'a'; 64]).unwrap();
+        assert_eq!(block.mac(b"x"), "b65ca3a3235f948bc0e6bd747532c54a983b54ddad1a4d1bd8b958e065b1cab4");
+        let short = Key::new("k", &[b'a'; 32]).unwrap();
+        assert_eq!(short.mac(b"x"), "50fcb5c9e3608d6f8c570651b0e8f1b55f2aeb3d16b037a796f809a04b5499d9");
+    }
+
+    #[test]
+    fn ids_and_keys_that_are_none_are_refused() {
+        for id in ["", "a.b", "ä", "a b", &"a".repeat(33)] {
+            assert!(Key::new(id, &[1; 32]).is_none(), "{id}");
+        }
+        assert!(Key::new("2026-11", &[1; 31]).is_none());
+        assert!(Key::new("2026-11", &[1; 32]).is_some());
+    }
+
+    #[test]
+    fn the_first_key_signs() {
+        let keys = Keys::new(vec![Key::new("new", &[1; 32]).unwrap(), Key::new("old", &[2; 32]).unwrap()]);
+        let token = keys.sign("acme", 42, 1_700_000_000).unwrap();
+        assert!(token.starts_with("v1.new.1700000000.61636d65."), "{token}");
+        assert_eq!(token.rsplit('.').next().unwrap().len(), 64);
+        assert_ne!(token, keys.sign("acme", 43, 1_700_000_000).unwrap());
+        assert_eq!(Keys::default().sign("acme", 42, 0), None);
+    }
+
+    #[test]
+    fn keys_do_not_show() {
+        let keys = Keys::new(vec![Key::new("k1", &[0x41; 32]).unwrap()]);
+        assert_eq!(format!("{keys:?}"), "[Key(k1, …)]");
+    }
+}
