@@ -9,6 +9,8 @@ mod process;
 mod ready;
 mod run;
 mod session;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod token;
 mod transaction;

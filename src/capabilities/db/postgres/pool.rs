@@ -60,8 +60,20 @@ impl Pool {
                 Ok(Lease { pool: Arc::clone(self), session: Some(session), _permits: permits })
             }
             Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(deadline.failure()),
+            Err(_) => Err(self.busy(deadline)),
         }
+    }
+
+    fn busy(&self, deadline: Deadline) -> Failure {
+        let mut failure = deadline.failure();
+        failure.message = format!(
+            "no connection to the database was free within the time that a statement may take ({}, the setting {} \
+             changes it); a tenant has at most {} at once, and each open transaction keeps one",
+            deadline.limit.show(deadline.value),
+            deadline.limit.setting(),
+            self.each,
+        );
+        failure
     }
 
     fn tenant(&self, tenant: &str) -> Arc<Semaphore> {

@@ -54,7 +54,8 @@ impl Transaction {
             tokio::time::sleep_until(deadline.at).await;
             if let Some(stage) = watched.upgrade() {
                 let mut stage = stage.lock_owned().await;
-                if let Stage::Open(lease) = std::mem::replace(&mut *stage, Stage::Over(deadline.failure())) {
+                if let Ok(lease) = stage.take() {
+                    *stage = Stage::Over(deadline.failure());
                     roll_back(lease).await;
                 }
             }
@@ -70,9 +71,7 @@ impl Transaction {
         let (ready, catalog) = process.ready(statement, limits).await?;
         let mut stage = self.stage(deadline).await?;
         // Out of its place while it is under way: dropped there, it is closed.
-        let Stage::Open(mut lease) = std::mem::replace(&mut *stage, Stage::Over(ended())) else {
-            return Err(stage.failure());
-        };
+        let mut lease = stage.take()?;
         let failed = match timeout_at(process.hard(deadline), run::run(lease.session()?, &ready, limits)).await {
             Ok(Ok(outcome)) => {
                 *stage = Stage::Open(lease);
@@ -103,10 +102,10 @@ impl Transaction {
         let Inner { process, limits, .. } = &*self.0;
         let deadline = Deadline::of(limits, Limit::DbTimeout).sooner(self.0.deadline);
         let mut stage = self.stage(deadline).await?;
-        let mut lease = match std::mem::replace(&mut *stage, Stage::Over(ended())) {
-            Stage::Open(lease) => lease,
-            Stage::Over(failure) if commit => return Err(failure),
-            Stage::Over(_) => return Ok(()),
+        let mut lease = match stage.take() {
+            Ok(lease) => lease,
+            Err(failure) if commit => return Err(failure),
+            Err(_) => return Ok(()),
         };
         match timeout_at(process.hard(deadline), lease.session()?.end(commit)).await {
             Ok(Ok(())) => {
@@ -144,11 +143,14 @@ async fn roll_back(mut lease: Lease) {
 }
 
 impl Stage {
-    /// What a statement of a transaction that is over answers.
-    fn failure(&self) -> Failure {
-        match self {
-            Stage::Over(failure) => failure.clone(),
-            Stage::Open(_) => ended(),
+    /// The connection, if the transaction is open. Without it, it has ended.
+    fn take(&mut self) -> Result<Lease, Failure> {
+        match std::mem::replace(self, Stage::Over(ended())) {
+            Stage::Open(lease) => Ok(lease),
+            Stage::Over(failure) => {
+                *self = Stage::Over(failure.clone());
+                Err(failure)
+            }
         }
     }
 }
