@@ -8,6 +8,8 @@ use std::collections::HashMap;
 pub struct Catalog {
     /// By name. No two have the same, in whatever schema.
     tables: HashMap<String, Table>,
+    /// The application's functions that scripts may call, and how SQL names them.
+    functions: HashMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -38,8 +40,19 @@ pub struct Column {
 }
 
 impl Catalog {
-    pub fn new(tables: impl IntoIterator<Item = Table>) -> Catalog {
-        Catalog { tables: tables.into_iter().map(|table| (table.name.clone(), table)).collect() }
+    pub fn new(
+        tables: impl IntoIterator<Item = Table>,
+        functions: impl IntoIterator<Item = (String, String)>,
+    ) -> Catalog {
+        Catalog {
+            tables: tables.into_iter().map(|table| (table.name.clone(), table)).collect(),
+            functions: functions.into_iter().collect(),
+        }
+    }
+
+    /// A function of the application's, as SQL names it.
+    pub fn function(&self, name: &str) -> Option<&str> {
+        self.functions.get(name).map(String::as_str)
     }
 
     pub fn table(&self, name: &str) -> Option<&Table> {

@@ -7,18 +7,13 @@ use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::catalog::{Catalog, Column, Table, quoted};
-
-/// A table of the settings.
-#[derive(Debug, Clone)]
-pub struct Named {
-    pub name: String,
-    pub tenant: Option<String>,
-}
+use super::{Access, Protection};
 
 /// What is not there is left out; the log says so.
-pub async fn load(connection: &mut PgConnection, schema: &str, tables: &[Named]) -> Result<Catalog, sqlx::Error> {
+pub async fn load(connection: &mut PgConnection, protection: &Protection) -> Result<Catalog, sqlx::Error> {
+    let schema = protection.schema.as_str();
     let mut found = Vec::new();
-    for table in tables {
+    for table in protection.tables.iter().filter(|table| table.access != Access::None) {
         match self::table(connection, schema, table).await {
             Ok(table) => found.push(table),
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
@@ -27,10 +22,14 @@ pub async fn load(connection: &mut PgConnection, schema: &str, tables: &[Named])
             Err(error) => return Err(error),
         }
     }
-    Ok(Catalog::new(found))
+    let functions = protection.functions.iter().map(|named| {
+        let (schema, name) = named.split_once('.').unwrap_or((schema, named));
+        (name.to_owned(), format!("{}.{}", quoted(schema), quoted(name)))
+    });
+    Ok(Catalog::new(found, functions))
 }
 
-async fn table(connection: &mut PgConnection, schema: &str, named: &Named) -> Result<Table, sqlx::Error> {
+async fn table(connection: &mut PgConnection, schema: &str, named: &super::Table) -> Result<Table, sqlx::Error> {
     let name = format!("{}.{}", quoted(schema), quoted(&named.name));
     let literal = format!("'{}'", name.replace('\'', "''"));
     let keys = sqlx::query(AssertSqlSafe(format!(
@@ -66,7 +65,7 @@ async fn table(connection: &mut PgConnection, schema: &str, named: &Named) -> Re
             kind: row.try_get("kind")?,
             oid,
             not_null: row.try_get("not_null")?,
-            numbered: row.try_get::<bool, _>("identity")? || serial && Some(&name) != named.tenant.as_ref(),
+            numbered: row.try_get::<bool, _>("identity")? || serial && Some(&name) != named.tenant_column.as_ref(),
             plain: row.try_get::<String, _>("sort")? == "e",
             name,
         });
@@ -74,7 +73,7 @@ async fn table(connection: &mut PgConnection, schema: &str, named: &Named) -> Re
     Ok(Table {
         schema: schema.to_owned(),
         name: named.name.clone(),
-        tenant: named.tenant.clone(),
+        tenant: named.tenant_column.clone(),
         columns: described,
         keys: unique,
     })

@@ -10,9 +10,10 @@ use anyhow::Context as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::timeout_at;
 
+use super::Protection;
 use super::catalog::Catalog;
 use super::error::explain;
-use super::load::{self, Named, load};
+use super::load::load;
 use super::pool::{Lease, Pool};
 use super::ready::Ready;
 use super::run::{self, Failed};
@@ -35,26 +36,13 @@ const CHECKED_BYTES: usize = 8 << 10;
 /// are read again at most so often.
 const RELOAD: Duration = Duration::from_secs(5);
 
-/// How to reach the database.
-pub struct Settings {
-    /// `postgres://…` of the login role.
-    pub url: String,
-    pub schema: String,
-    pub tables: Vec<Named>,
-    pub keys: Keys,
-    /// Connections at most.
-    pub connections: usize,
-}
-
 /// The tenants' tables in one PostgreSQL database. Clones are the same one.
 #[derive(Clone)]
 pub struct Process(Arc<Shared>);
 
 struct Shared {
     options: PgConnectOptions,
-    schema: String,
-    tables: Vec<Named>,
-    keys: Keys,
+    protection: Protection,
     pool: Arc<Pool>,
     known: RwLock<Known>,
     checked: Mutex<Texts>,
@@ -91,17 +79,15 @@ impl Texts {
 }
 
 impl Process {
-    /// Connects, and reads what the tables are.
-    pub async fn open(settings: Settings) -> anyhow::Result<Process> {
-        let options = PgConnectOptions::from_str(&settings.url).context("the database's URL")?;
-        let options = session::options(options, &settings.schema);
-        let pool = Arc::new(Pool::new(options.clone(), settings.connections));
+    /// Connects as the login role, and reads what the tables are. There are at
+    /// most so many connections.
+    pub async fn open(url: &str, connections: usize, protection: Protection) -> anyhow::Result<Process> {
+        let options = PgConnectOptions::from_str(url).context("the database's URL")?;
+        let options = session::options(options, &protection.schema);
         let process = Process(Arc::new(Shared {
+            pool: Arc::new(Pool::new(options.clone(), connections)),
             options,
-            schema: settings.schema,
-            tables: settings.tables,
-            keys: settings.keys,
-            pool,
+            protection,
             known: RwLock::new(Known { catalog: Arc::default(), read: Instant::now() }),
             checked: Mutex::default(),
         }));
@@ -111,7 +97,7 @@ impl Process {
 
     async fn reload(&self) -> Result<(), sqlx::Error> {
         let mut session = Session::open(&self.0.options).await?;
-        let catalog = Arc::new(load(&mut session.connection, &self.0.schema, &self.0.tables).await?);
+        let catalog = Arc::new(load(&mut session.connection, &self.0.protection).await?);
         // Before the tables are known anew: what was checked names old ones.
         *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = Known { catalog, read: Instant::now() };
         *self.texts() = Texts::default();
@@ -123,7 +109,7 @@ impl Process {
     }
 
     pub(super) fn keys(&self) -> &Keys {
-        &self.0.keys
+        &self.0.protection.keys
     }
 
     fn texts(&self) -> std::sync::MutexGuard<'_, Texts> {
@@ -270,4 +256,5 @@ fn changed(result: &Result<Outcome, Failed>) -> bool {
     matches!(result, Err(Failed::Refused(error)) if error.code() == "0A000" && error.message().contains("cached plan"))
 }
 
-pub use load::Named as TableName;
+#[cfg(test)]
+mod tests;

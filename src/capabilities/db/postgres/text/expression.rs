@@ -396,6 +396,14 @@ impl Printer<'_> {
             {
                 (true, ident)
             }
+            // The application's, in the printed text.
+            [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(ident)] if self.again => {
+                let printed = format!("{}.{}", quoted(&schema.value), quoted(&ident.value));
+                return match self.catalog.function(&ident.value) {
+                    Some(known) if known == printed => Ok((printed, Call::Named)),
+                    _ => denied(&name.to_string(), Span::empty()),
+                };
+            }
             _ => return denied(&name.to_string(), Span::empty()),
         };
         let folded = self.fold(ident)?;
@@ -411,6 +419,13 @@ impl Printer<'_> {
                 self.given.insert(folded.clone());
                 Ok((format!("pg_catalog.{}", quoted(&folded)), Call::Named))
             }
+            None if plain => match self.catalog.function(&folded).map(str::to_owned) {
+                Some(printed) => {
+                    self.given.insert(folded);
+                    Ok((printed, Call::Named))
+                }
+                None => denied(&folded, ident.span),
+            },
             _ => denied(&folded, ident.span),
         }
     }

@@ -24,7 +24,10 @@ fn catalog() -> Catalog {
             .collect(),
         keys: HashMap::new(),
     };
-    Catalog::new([table("items", &["id", "name", "price"]), table("orders", &["id", "item", "data"])])
+    Catalog::new(
+        [table("items", &["id", "name", "price"]), table("orders", &["id", "item", "data"])],
+        [("tax".to_owned(), "\"shop\".\"tax\"".to_owned())],
+    )
 }
 
 #[test]
@@ -43,6 +46,7 @@ fn statements_are_written_anew() {
         ("SELECT - -1, -(-1), NOT NOT true", "SELECT - - 1, - (- 1), NOT NOT TRUE"),
         ("SELECT 1+2*3-4 = 5 AND NOT a IS NULL OR b", r#"SELECT 1 + 2 * 3 - 4 = 5 AND NOT "a" IS NULL OR "b""#),
         ("SELECT count(*), sum(DISTINCT price)", r#"SELECT pg_catalog."count"(*), pg_catalog."sum"(DISTINCT "price")"#),
+        ("SELECT tax(price)", r#"SELECT "shop"."tax"("price")"#),
         ("SELECT pg_catalog.lower('X')", r#"SELECT pg_catalog."lower"('X')"#),
         ("SELECT coalesce(name, ''), current_date", r#"SELECT COALESCE("name", ''), CURRENT_DATE"#),
         ("SELECT substring(name from 2 for 3)", r#"SELECT pg_catalog."substring"("name", 2, 3)"#),
@@ -179,6 +183,7 @@ fn what_is_not_on_a_list_is_refused() {
         ("SELECT \"pg_sleep\"(1)", "PermissionDenied: the SQL function pg_sleep()"),
         ("SELECT airlock.tenant()", "PermissionDenied: the SQL function airlock.tenant()"),
         ("SELECT public.lower('x')", "PermissionDenied: the SQL function public.lower()"),
+        ("SELECT shop.tax(1)", "PermissionDenied: the SQL function shop.tax()"),
         ("SELECT * FROM pg_ls_dir('.')", "PermissionDenied: the SQL function pg_ls_dir()"),
         ("SELECT * FROM LATERAL pg_read_file('x') AS f", "PermissionDenied: the SQL function pg_read_file()"),
         ("SELECT * FROM ROWS FROM (pg_ls_dir('.'))", ""),
