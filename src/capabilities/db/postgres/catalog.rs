@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 /// What is known of the tables. A new one is read when the application has
 /// changed them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// By name. No two have the same, in whatever schema.
     tables: HashMap<String, Table>,
@@ -12,7 +12,7 @@ pub struct Catalog {
     functions: HashMap<String, String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Table {
     pub schema: String,
     pub name: String,
@@ -25,7 +25,7 @@ pub struct Table {
     pub keys: HashMap<String, Vec<String>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
     /// The type as SQL writes it.

@@ -21,6 +21,8 @@
 //!   and its like.
 
 pub mod audit;
+mod bounded;
+mod cache;
 mod catalog;
 mod checks;
 mod error;

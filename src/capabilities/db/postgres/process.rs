@@ -1,9 +1,9 @@
 //! What the process owns: the connections, the tables that scripts may name, and
 //! the statements that were checked before.
 
-use std::collections::HashMap;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -11,6 +11,8 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::time::timeout_at;
 
 use super::Protection;
+use super::bounded::Bounded;
+use super::cache::Cache;
 use super::catalog::Catalog;
 use super::error::explain;
 use super::load::load;
@@ -29,12 +31,16 @@ use crate::runtime::limits::{Limit, Limits};
 
 /// How long the server may take beyond a statement's time to say that it is over.
 const SLACK: Duration = Duration::from_millis(500);
-/// What was checked is kept for the next time: so many statements, none longer.
-const CHECKED: usize = 2000;
-const CHECKED_BYTES: usize = 8 << 10;
+/// What was worked out for a statement is kept for the next time: for so many at
+/// least, none longer.
+const KEPT: usize = 1000;
+const KEPT_BYTES: usize = 8 << 10;
 /// An unknown name may be one that the application has made since; the tables
 /// are read again at most so often.
 const RELOAD: Duration = Duration::from_secs(5);
+/// Without any sign of a change they are read again so often, for columns that
+/// `SELECT *` and the table operations should answer.
+const REFRESH: Duration = Duration::from_secs(30);
 
 /// The tenants' tables in one PostgreSQL database. Clones are the same one.
 #[derive(Clone)]
@@ -45,37 +51,17 @@ struct Shared {
     protection: Protection,
     pool: Arc<Pool>,
     known: RwLock<Known>,
-    checked: Mutex<Texts>,
+    /// By a script's text.
+    checked: Cache<Checked>,
+    /// By the SQL that is bounded; None where no value of its rows can be long.
+    bounded: Cache<Option<Bounded>>,
+    /// Whether someone is reading the tables.
+    reading: AtomicBool,
 }
 
 struct Known {
     catalog: Arc<Catalog>,
     read: Instant,
-}
-
-/// Two generations: what was not asked for during one is forgotten.
-#[derive(Default)]
-struct Texts {
-    young: HashMap<String, Arc<Checked>>,
-    old: HashMap<String, Arc<Checked>>,
-}
-
-impl Texts {
-    fn get(&mut self, text: &str) -> Option<Arc<Checked>> {
-        if let Some(checked) = self.young.get(text) {
-            return Some(Arc::clone(checked));
-        }
-        let (text, checked) = self.old.remove_entry(text)?;
-        self.insert(text, Arc::clone(&checked));
-        Some(checked)
-    }
-
-    fn insert(&mut self, text: String, checked: Arc<Checked>) {
-        if self.young.len() >= CHECKED / 2 {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(text, checked);
-    }
 }
 
 impl Process {
@@ -89,7 +75,9 @@ impl Process {
             options,
             protection,
             known: RwLock::new(Known { catalog: Arc::default(), read: Instant::now() }),
-            checked: Mutex::default(),
+            checked: Cache::new(KEPT, KEPT_BYTES),
+            bounded: Cache::new(KEPT, KEPT_BYTES),
+            reading: AtomicBool::new(false),
         }));
         process.reload().await.context("reading the tables of the database")?;
         Ok(process)
@@ -98,10 +86,23 @@ impl Process {
     async fn reload(&self) -> Result<(), sqlx::Error> {
         let mut session = Session::open(&self.0.options).await?;
         let catalog = Arc::new(load(&mut session.connection, &self.0.protection).await?);
-        // Before the tables are known anew: what was checked names old ones.
-        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = Known { catalog, read: Instant::now() };
-        *self.texts() = Texts::default();
+        let changed = *catalog != *self.catalog();
+        *self.known() = Known { catalog, read: Instant::now() };
+        if changed {
+            // What was worked out before may name what is not there.
+            self.0.checked.clear();
+            self.0.bounded.clear();
+        }
         Ok(())
+    }
+
+    fn known(&self) -> std::sync::RwLockWriteGuard<'_, Known> {
+        self.0.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long ago the tables were read.
+    fn age(&self) -> Duration {
+        self.0.known.read().unwrap_or_else(PoisonError::into_inner).read.elapsed()
     }
 
     pub(super) fn catalog(&self) -> Arc<Catalog> {
@@ -112,8 +113,8 @@ impl Process {
         &self.0.protection.keys
     }
 
-    fn texts(&self) -> std::sync::MutexGuard<'_, Texts> {
-        self.0.checked.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn bounds(&self) -> &Cache<Option<Bounded>> {
+        &self.0.bounded
     }
 
     pub(super) async fn lease(&self, tenant: &str, deadline: Deadline) -> Result<Lease, Failure> {
@@ -128,6 +129,7 @@ impl Process {
 
     /// A statement as it is sent, with the tables that it was made for.
     pub(super) async fn ready(&self, statement: Statement, limits: &Limits) -> Result<(Ready, Arc<Catalog>), Failure> {
+        self.refresh();
         let catalog = self.catalog();
         match statement {
             Statement::Script { sql, parameters } => {
@@ -158,9 +160,25 @@ impl Process {
         }
     }
 
+    /// Has the tables read again from time to time, while statements go on.
+    fn refresh(&self) {
+        if self.age() < REFRESH || self.0.reading.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let process = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = process.reload().await {
+                tracing::error!(%error, "reading the tables of the database failed");
+                // Not again at once.
+                process.known().read = Instant::now();
+            }
+            process.0.reading.store(false, Ordering::Relaxed);
+        });
+    }
+
     /// Reads the tables again, unless they were just read.
     async fn renewed(&self) -> bool {
-        if self.0.known.read().unwrap_or_else(PoisonError::into_inner).read.elapsed() < RELOAD {
+        if self.age() < RELOAD {
             return false;
         }
         match self.reload().await {
@@ -173,18 +191,14 @@ impl Process {
     }
 
     async fn checked(&self, sql: &str, catalog: &Arc<Catalog>) -> Result<Arc<Checked>, Failure> {
-        if let Some(checked) = self.texts().get(sql) {
+        if let Some(checked) = self.0.checked.get(sql) {
             return Ok(checked);
         }
         // On a thread of its own: the parser wants more stack than a sandbox has.
         let (text, catalog) = (sql.to_owned(), Arc::clone(catalog));
         let checked = tokio::task::spawn_blocking(move || text::check(&text, &catalog)).await;
         let checked = checked.map_err(|error| Failure::internal("reading a statement", error))??;
-        let checked = Arc::new(checked);
-        if sql.len() <= CHECKED_BYTES {
-            self.texts().insert(sql.to_owned(), Arc::clone(&checked));
-        }
-        Ok(checked)
+        Ok(self.0.checked.insert(sql, checked))
     }
 
     /// Runs a statement by itself: what it writes is durable when it is answered.
@@ -218,7 +232,7 @@ impl Process {
         let mut result;
         if ready.undoable {
             session.begin(tenant, limits, keys).await.map_err(broken)?;
-            result = run::run(session, ready, limits).await;
+            result = run::run(session, ready, limits, self.bounds()).await;
             match &result {
                 Ok(_) => result = session.end(true).await.map_err(Failed::from).and(result),
                 Err(failed) if failed.leaves_connection() => session.end(false).await.map_err(broken)?,
@@ -226,13 +240,14 @@ impl Process {
             }
         } else {
             session.serve(tenant, limits, keys).await.map_err(broken)?;
-            result = run::run(session, ready, limits).await;
+            result = run::run(session, ready, limits, self.bounds()).await;
             if changed(&result) {
                 // The application has changed a table since this was prepared.
                 // Nothing was done, and prepared anew it may be.
                 session.forget();
+                self.0.bounded.clear();
                 session.rest().await.map_err(broken)?;
-                result = run::run(session, ready, limits).await;
+                result = run::run(session, ready, limits, self.bounds()).await;
             }
         }
         if result.as_ref().err().is_none_or(Failed::leaves_connection) {

@@ -22,6 +22,8 @@ pub struct Ready {
     /// Whether it writes and answers rows. What it wrote must be undone where
     /// the rows are too many.
     pub undoable: bool,
+    /// Whether its rows can be as large as what the tables hold.
+    pub unbounded: bool,
     /// What the script wrote, if it did.
     pub written: Option<Arc<Checked>>,
     pub tables: Tables,
@@ -73,6 +75,7 @@ impl Ready {
             verb: checked.verb,
             numbering,
             undoable: checked.returns && checked.verb != Verb::Select,
+            unbounded: checked.returns,
             tables: Tables { read: checked.tables.read.clone(), write: checked.tables.write.clone() },
             written: Some(checked),
         })
@@ -112,6 +115,8 @@ impl Ready {
             verb: built.verb,
             numbering,
             undoable: returning,
+            // A row that is inserted is as large as what the script gave.
+            unbounded: !inserts,
             written: None,
             tables,
         }))

@@ -1,9 +1,11 @@
 //! One statement on a connection, from its text to its rows.
 
 use futures_util::StreamExt;
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::postgres::{PgArguments, PgRow, PgStatement};
 use sqlx::{Arguments, Column, Either, Executor, Row, Statement as _, ValueRef};
 
+use super::bounded::{self, Bounded};
+use super::cache::Cache;
 use super::ready::Ready;
 use super::session::{Session, parameters};
 use super::values::{Bound, Reader};
@@ -51,24 +53,40 @@ impl From<sqlx::Error> for Failed {
     }
 }
 
+/// A statement that the server has, and its parameters.
+struct Described {
+    statement: PgStatement,
+    values: Vec<Value>,
+    /// What the script knows the columns as.
+    names: Vec<String>,
+    /// Whether the last column says how large the row is.
+    sized: bool,
+}
+
 /// Runs a statement and reads its rows, as many as the limits allow.
-pub async fn run(session: &mut Session, ready: &Ready, limits: &Limits) -> Result<Outcome, Failed> {
-    let statement = session.prepare(&ready.sql).await?;
+pub async fn run(
+    session: &mut Session,
+    ready: &Ready,
+    limits: &Limits,
+    bounds: &Cache<Option<Bounded>>,
+) -> Result<Outcome, Failed> {
+    let Described { statement, values, names, sized } = describe(session, ready, limits, bounds).await?;
     let types = parameters(&statement);
-    if types.len() != ready.parameters.len() {
-        return Err(Failed::Known(error::parameters(types.len(), ready.parameters.len())));
+    if types.len() != values.len() {
+        return Err(Failed::Known(error::parameters(types.len(), values.len())));
     }
     let mut arguments = PgArguments::default();
-    for (index, (value, info)) in ready.parameters.iter().zip(types).enumerate() {
+    for (index, (value, info)) in values.iter().zip(types).enumerate() {
         let bound = Bound::new(index + 1, value, info).map_err(Failed::Known)?;
         arguments.add(bound).map_err(|error| Failed::Known(Failure::internal("sending a parameter", error)))?;
     }
+    let mut readers = Vec::with_capacity(names.len());
+    for (name, column) in names.iter().zip(statement.columns()) {
+        readers.push(Reader::new(name, column.type_info()).map_err(Failed::Known)?);
+    }
 
-    let columns = statement.columns();
-    let readers: Vec<Reader> = columns.iter().map(|column| Reader::new(column.name(), column.type_info())).collect();
-    let mut answer = Answer { limits, readers, values: Vec::new(), rows: 0, bytes: 0 };
-    let mut affected = 0;
-    let mut last = None;
+    let mut answer = Answer { limits, readers, sized, values: Vec::new(), rows: 0, bytes: 0 };
+    let (mut affected, mut last) = (0, None);
     {
         let mut stream = (&mut session.connection).fetch_many(statement.query_with(arguments));
         while let Some(next) = stream.next().await {
@@ -82,20 +100,54 @@ pub async fn run(session: &mut Session, ready: &Ready, limits: &Limits) -> Resul
         }
     }
     let Answer { values, .. } = answer;
-    let names: Vec<String> = columns.iter().map(|column| column.name().to_owned()).collect();
     if let Some(position) = ready.numbering.among(&names)
         && let Some(row) = values.len().checked_sub(names.len())
     {
         last = values.get(row + position).and_then(integer);
     }
-    let writes = ready.verb != Verb::Select;
-    let hidden = ready.numbering.is_hidden();
     Ok(Outcome {
-        columns: if hidden { Vec::new() } else { names },
+        columns: if ready.numbering.is_hidden() { Vec::new() } else { names },
         values,
-        affected: if writes { affected } else { 0 },
+        affected: if ready.verb == Verb::Select { 0 } else { affected },
         last_insert_id: last,
     })
+}
+
+/// Has the server read a statement, or the one that bounds its rows.
+async fn describe(
+    session: &mut Session,
+    ready: &Ready,
+    limits: &Limits,
+    bounds: &Cache<Option<Bounded>>,
+) -> Result<Described, Failed> {
+    let writes = ready.verb != Verb::Select;
+    let mut bounded = if ready.unbounded { bounds.get(&ready.sql) } else { None };
+    let mut values = ready.parameters.clone();
+    if bounded.is_none() {
+        let statement = session.prepare(&ready.sql).await?;
+        let columns = statement.columns();
+        if ready.unbounded {
+            let bounding = bounded::bounded(&ready.sql, columns, values.len(), writes);
+            bounded = Some(bounds.insert(&ready.sql, bounding));
+        }
+        if bounded.as_ref().is_none_or(|bounded| bounded.is_none()) {
+            let names = columns.iter().map(|column| column.name().to_owned()).collect();
+            return Ok(Described { statement, values, names, sized: false });
+        }
+    }
+    let Some(Some(bounded)) = bounded.as_deref() else {
+        let statement = session.prepare(&ready.sql).await?;
+        let names = statement.columns().iter().map(|column| column.name().to_owned()).collect();
+        return Ok(Described { statement, values, names, sized: false });
+    };
+    let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    values.push(integer(limits.db_bytes));
+    if !writes {
+        // One more than may be answered, so that too many are noticed.
+        values.push(integer(limits.db_rows.saturating_add(1)));
+    }
+    let statement = session.prepare(&bounded.sql).await?;
+    Ok(Described { statement, values, names: bounded.names.clone(), sized: true })
 }
 
 fn integer(value: &Value) -> Option<i64> {
@@ -108,6 +160,7 @@ fn integer(value: &Value) -> Option<i64> {
 struct Answer<'a> {
     limits: &'a Limits,
     readers: Vec<Reader>,
+    sized: bool,
     values: Vec<Value>,
     rows: u64,
     bytes: u64,
@@ -117,6 +170,11 @@ impl Answer<'_> {
     fn row(&mut self, row: &PgRow) -> Result<(), Failure> {
         self.rows += 1;
         self.limits.check(Limit::DbRows, self.rows)?;
+        if self.sized {
+            let size: i64 =
+                row.try_get(self.readers.len()).map_err(|error| Failure::internal("reading a row", error))?;
+            self.limits.check(Limit::DbBytes, size as u64)?;
+        }
         for index in 0..self.readers.len() {
             let value = self.value(row, index)?;
             self.values.push(value);

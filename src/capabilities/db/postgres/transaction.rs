@@ -72,7 +72,12 @@ impl Transaction {
         let mut stage = self.stage(deadline).await?;
         // Out of its place while it is under way: dropped there, it is closed.
         let mut lease = stage.take()?;
-        let failed = match timeout_at(process.hard(deadline), run::run(lease.session()?, &ready, limits)).await {
+        let failed = match timeout_at(
+            process.hard(deadline),
+            run::run(lease.session()?, &ready, limits, process.bounds()),
+        )
+        .await
+        {
             Ok(Ok(outcome)) => {
                 *stage = Stage::Open(lease);
                 return Ok(outcome);

@@ -37,9 +37,9 @@ pub const ALLOWED: &str = "\
         OR EXISTS (SELECT FROM pg_cast c WHERE c.castfunc = p.oid)
         OR EXISTS (SELECT FROM pg_amproc a WHERE a.amproc = p.oid)
         OR p.proname = ANY ('{array_in,array_out,domain_in,enum_in,enum_out,range_in,range_out,record_out}')
-        OR EXISTS (SELECT FROM pg_type t WHERE p.oid IN (t.typinput, t.typoutput) AND t.typname = ANY ('{bool,bpchar,bytea,cidr,
-             date,float4,float8,inet,int2,int4,int8,interval,json,jsonb,jsonpath,macaddr,name,numeric,text,time,timestamp,timestamptz,
-             timetz,tsquery,tsvector,uuid,varchar}'))
+        OR EXISTS (SELECT FROM pg_type t WHERE p.oid IN (t.typinput, t.typoutput) AND t.typname = ANY ('{bit,bool,box,bpchar,bytea,char,cidr,circle,
+             date,float4,float8,inet,int2,int4,int8,interval,json,jsonb,jsonpath,line,lseg,macaddr,macaddr8,money,name,numeric,oid,path,
+             point,polygon,text,time,timestamp,timestamptz,timetz,tsquery,tsvector,uuid,varbit,varchar}'))
         OR p.provolatile = 'i' AND p.prolang IN (SELECT oid FROM pg_language WHERE lanname IN ('internal', 'sql'))
            AND p.proname !~ '^(pg_|acl|makeacl|satisfies_|postgresql_fdw)'
            AND p.prorettype <> ALL ('{internal,cstring,trigger,event_trigger}'::regtype[])

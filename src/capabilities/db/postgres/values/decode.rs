@@ -92,6 +92,11 @@ fn array_element(array: u32) -> Option<u32> {
     })
 }
 
+/// The same, for any type.
+pub fn decodable(info: &PgTypeInfo) -> bool {
+    kind_of(info) != Kind::Other
+}
+
 fn kind_of(info: &PgTypeInfo) -> Kind {
     let number = info.oid().map_or(0, |oid| oid.0);
     if own(number) {
@@ -115,8 +120,15 @@ fn kind_of(info: &PgTypeInfo) -> Kind {
 }
 
 impl Reader {
-    pub fn new(column: &str, info: &PgTypeInfo) -> Reader {
-        Reader { column: column.to_owned(), shown: info.name().to_lowercase(), kind: kind_of(info) }
+    /// Fails for a type that no value of a script's is like.
+    pub fn new(column: &str, info: &PgTypeInfo) -> Result<Reader, Failure> {
+        let shown = info.name().to_lowercase();
+        match kind_of(info) {
+            Kind::Other => Err(database(format!(
+                "the column {column} is of the type {shown}, which no value of JavaScript is like; write CAST({column} AS text)"
+            ))),
+            kind => Ok(Reader { column: column.to_owned(), shown, kind }),
+        }
     }
 
     /// None is NULL.
@@ -128,10 +140,7 @@ impl Reader {
                 let json = self.array(element, bytes)?;
                 Ok(Value::Json(json.to_string()))
             }
-            Kind::Other => Err(database(format!(
-                "the column {} is of the type {}, which no value of JavaScript is like; write CAST({} AS text)",
-                self.column, self.shown, self.column
-            ))),
+            Kind::Other => Err(self.broken()),
         }
     }
 

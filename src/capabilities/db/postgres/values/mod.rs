@@ -18,10 +18,11 @@
 //! | json, jsonb | `json` |
 //! | arrays of these but bytea | `json`, an array |
 //! | domains | as the type that they are of |
+//! | all others | `text`, as the server writes it |
 //!
 //! Microseconds are six digits where milliseconds do not say it all. In arrays,
 //! integers beyond 2^53 are texts. JSON with a number that JavaScript can't hold
-//! exactly is an error, and so is every other type: the script casts it to text.
+//! exactly is an error: the script casts it to text.
 //!
 //! The other way, the server says of which type a parameter is, and a value
 //! that does not fit is an error. [`encode`] has the table.
@@ -32,7 +33,7 @@ mod exact;
 mod numeric;
 mod time;
 
-pub use self::decode::{Reader, readable};
+pub use self::decode::{Reader, decodable, readable};
 pub use self::encode::{Bound, writable};
 
 /// The numbers that PostgreSQL gives its own types. They never change.
