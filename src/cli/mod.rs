@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod compile;
+mod db;
 mod inspect;
 mod report;
 mod run;
@@ -15,7 +16,7 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     Completed = 0,
-    /// The script threw or rejected.
+    /// The script threw or rejected, or an audit found something.
     Failed = 1,
     /// The command line or the settings are wrong, or a file can't be read.
     Usage = 2,
@@ -43,6 +44,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     Compile(compile::Arguments),
+    Db(db::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
     Serve(serve::Arguments),
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         .block_on(async {
             match arguments.verb {
                 Verb::Compile(arguments) => compile::run(arguments).await,
+                Verb::Db(arguments) => db::run(arguments).await,
                 Verb::Inspect(arguments) => inspect::run(arguments),
                 Verb::Run(arguments) => run::run(arguments).await,
                 Verb::Serve(arguments) => serve::run(arguments).await,

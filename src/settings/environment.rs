@@ -36,7 +36,7 @@ pub(super) fn limits(limits: &mut Limits, variable: &impl Fn(&str) -> Option<Str
     Ok(())
 }
 
-fn set(name: &str, variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
+pub(super) fn set(name: &str, variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
     variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 

@@ -110,7 +110,7 @@ fn floor(text: &str, mut index: usize) -> usize {
 /// hold: reports end up in logs and tickets. Where the text could not be read,
 /// any key may be a secret one that is misspelt, so all that is quoted goes.
 fn mask(text: &str, unread: bool) -> String {
-    const SECRET: &[&str] = &["token", "token_sha256", "url"];
+    const SECRET: &[&str] = &["token", "token_sha256", "url", "key"];
     text.split_inclusive('\n')
         .map(|line| {
             let secret = SECRET.iter().any(|key| {

@@ -15,6 +15,7 @@ use serde::{Deserialize, de};
 use toml::Spanned;
 use url::Url;
 
+use super::database::{self, DatabaseTable};
 use super::error::Fault;
 use super::{
     HttpSettings, ScriptKind, ScriptSettings, ServiceSettings, Settings, SettingsError, SmtpSettings, TenantSettings,
@@ -39,6 +40,7 @@ const MAX_COUNT: u64 = 1_000_000;
 struct File {
     scripts_enabled: Option<bool>,
     data: Option<PathBuf>,
+    database: Option<Spanned<DatabaseTable>>,
     server: ServerTable,
     limits: BTreeMap<Spanned<String>, Spanned<Scalar>>,
     sandboxes: SandboxTable,
@@ -193,6 +195,7 @@ pub(super) fn parse(
     let mut reader = Reader { folder, files: Vec::new() };
     let mut settings = reader.general(&file).map_err(at)?;
     environment::apply(&mut settings, variable)?;
+    settings.database = database::read(file.database.as_ref(), variable, at)?;
     reader.people(&file, &mut settings).map_err(at)?;
     let general = settings.limits.clone();
     reader.scripts(&file, &general, &mut settings).map_err(at)?;
@@ -603,7 +606,7 @@ fn header_text(text: &Spanned<String>) -> Result<String, Fault> {
 }
 
 /// Text that is not empty and stays on its line, in logs as in headers.
-fn words(text: &Spanned<String>, what: &str) -> Result<String, Fault> {
+pub(super) fn words(text: &Spanned<String>, what: &str) -> Result<String, Fault> {
     let value = text.as_ref();
     if value.trim().is_empty() {
         return Err(Fault::new(text.span(), format!("{what} cannot be empty")));

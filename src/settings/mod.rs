@@ -3,6 +3,7 @@
 //! Everything is checked here, once, with the place in the file: what other
 //! rooms get is sound. Nothing else in the host reads the environment.
 
+mod database;
 mod environment;
 mod error;
 mod file;
@@ -20,6 +21,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+pub use database::DatabaseSettings;
 pub use error::SettingsError;
 
 use crate::runtime::limits::{Limit, Limits};
@@ -33,6 +35,8 @@ pub struct Settings {
     pub scripts_enabled: bool,
     /// The folder of the databases.
     pub data: PathBuf,
+    /// None: a SQLite file for each tenant, in the data folder.
+    pub database: Option<DatabaseSettings>,
     pub server: ServerSettings,
     /// For every call that its script does not say otherwise.
     pub limits: Limits,
@@ -223,6 +227,7 @@ impl Default for Settings {
         Settings {
             scripts_enabled: true,
             data: PathBuf::from("data"),
+            database: None,
             server: ServerSettings::default(),
             limits: Limits::default(),
             sandboxes: SandboxSettings::default(),
@@ -279,6 +284,7 @@ impl Settings {
             None => {
                 let mut settings = Settings::default();
                 environment::apply(&mut settings, &environment)?;
+                settings.database = database::read(None, &environment, |fault| SettingsError::plain(fault.message))?;
                 Ok(settings)
             }
         }

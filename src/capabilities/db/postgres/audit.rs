@@ -25,10 +25,16 @@ pub struct Report {
 /// superuser's, or the database fails.
 pub async fn audit(connection: &mut PgConnection, protection: &Protection) -> Result<Report, Error> {
     let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let scene = open(&mut transaction, protection).await?;
-    let mut findings = checks::closable(&mut transaction, &scene, protection).await?;
-    findings.extend(checks::undecided(&mut transaction, &scene).await?);
-    let notes = checks::notes(&mut transaction, &scene).await?;
+    let report = read(&mut transaction, protection).await?;
     transaction.rollback().await?;
+    Ok(report)
+}
+
+/// The same in a transaction that is open already.
+pub(super) async fn read(connection: &mut PgConnection, protection: &Protection) -> Result<Report, Error> {
+    let scene = open(connection, protection).await?;
+    let mut findings = checks::closable(connection, &scene, protection).await?;
+    findings.extend(checks::undecided(connection, &scene).await?);
+    let notes = checks::notes(connection, &scene).await?;
     Ok(Report { findings, notes })
 }

@@ -26,6 +26,6 @@ INSERT INTO clients VALUES
     ('globex', 1, 'hank@globex.example'), ('globex', 2, 'marge@globex.example');
 INSERT INTO orders (tenant_id, client_id, currency, total) VALUES
     ('acme', 1, 'EUR', 10), ('globex', 1, 'USD', 4711), ('globex', 2, 'USD', 815);
-INSERT INTO invoices VALUES ('acme', 1), ('globex', 77);
-INSERT INTO secrets VALUES ('acme', 'acme secret'), ('globex', 'globex secret');
-INSERT INTO internal VALUES ('internal secret');
+INSERT INTO invoices VALUES ('acme', 1), ('globex', 770077);
+INSERT INTO secrets VALUES ('acme', 'acme hidden'), ('globex', 'globex hidden');
+INSERT INTO internal VALUES ('hidden note');

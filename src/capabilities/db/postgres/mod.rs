@@ -43,6 +43,7 @@ pub mod token;
 mod transaction;
 mod values;
 
+pub use self::checks::{Finding, Secret, Statement};
 pub use self::process::Process;
 use self::token::Keys;
 pub use self::transaction::Transaction;
@@ -108,6 +109,13 @@ pub enum Error {
     /// One sentence, and what to do.
     #[error("{0}")]
     Refused(String),
-    #[error("the database does not answer: {}", .0.as_database_error().map_or_else(|| .0.to_string(), |error| error.message().to_owned()))]
+    #[error("{}", said(.0))]
     Database(#[from] sqlx::Error),
+}
+
+fn said(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(error) => format!("the database refuses: {}", error.message()),
+        None => format!("the database does not answer: {error}"),
+    }
 }

@@ -46,6 +46,13 @@ pub async fn apply(connection: &mut PgConnection, protection: &Protection) -> Re
         ));
     }
     let mut transaction = connection.begin().await?;
+    let plan = close(&mut transaction, protection).await?;
+    transaction.commit().await?;
+    Ok(plan)
+}
+
+/// The same in a transaction that is open already.
+pub(super) async fn close(connection: &mut PgConnection, protection: &Protection) -> Result<Plan, Error> {
     // Two at once would trip over each other. Tables are locked for an instant,
     // and waiting for that stops everybody else. Keys stay out of the server's log.
     for sql in [
@@ -56,9 +63,9 @@ pub async fn apply(connection: &mut PgConnection, protection: &Protection) -> Re
         "SET LOCAL log_min_error_statement = 'panic'",
         "SET LOCAL log_parameter_max_length_on_error = 0",
     ] {
-        sqlx::query(sql).execute(&mut *transaction).await?;
+        sqlx::query(sql).execute(&mut *connection).await?;
     }
-    let plan = read(&mut transaction, protection).await?;
+    let plan = read(connection, protection).await?;
     if !plan.refusals.is_empty() {
         return Ok(plan);
     }
@@ -67,15 +74,14 @@ pub async fn apply(connection: &mut PgConnection, protection: &Protection) -> Re
         for secret in secrets {
             query = query.bind(&secret.0);
         }
-        query.execute(&mut *transaction).await?;
+        query.execute(&mut *connection).await?;
     }
-    if let Some(left) = read(&mut transaction, protection).await?.changes.first() {
+    if let Some(left) = read(connection, protection).await?.changes.first() {
         return Err(Error::Refused(format!(
             "the statements ran and did not help, so they were undone: {}: {}",
             left.object, left.why
         )));
     }
-    transaction.commit().await?;
     Ok(plan)
 }
 
@@ -90,17 +96,19 @@ async fn read(connection: &mut PgConnection, protection: &Protection) -> Result<
 
 /// Prepares a transaction for the checks.
 pub(super) async fn open(connection: &mut PgConnection, protection: &Protection) -> Result<Scene, Error> {
-    // So that the server spells every name out with its schema.
-    sqlx::query("SET LOCAL search_path = pg_catalog").execute(&mut *connection).await?;
-    let scene = Scene::load(connection, protection).await?;
-    if !scene.superuser {
+    // SHOW needs no privilege, so this can be said to any role.
+    let superuser: String = sqlx::query_scalar("SHOW is_superuser").fetch_one(&mut *connection).await?;
+    if superuser != "on" {
         return Err(Error::Refused(
             "this takes a superuser: PostgreSQL lets nobody else see and change what everyone may do with its own \
              functions and catalogs. Name one with --admin-url, `database.admin_url` or AIRLOCK_DATABASE_ADMIN_URL"
                 .to_owned(),
         ));
     }
-    if scene.login.oid.is_some() && scene.login.name.plain == scene.current_user {
+    // So that the server spells every name out with its schema.
+    sqlx::query("SET LOCAL search_path = pg_catalog").execute(&mut *connection).await?;
+    let scene = Scene::load(connection, protection).await?;
+    if scene.login.name.plain == scene.current_user {
         return Err(Error::Refused(format!(
             "{} is the role that tenants' statements run as, and this connection's: name a superuser of its own",
             scene.login.name.plain

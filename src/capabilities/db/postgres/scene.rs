@@ -12,7 +12,6 @@ const OLDEST: i32 = 150_000;
 
 pub(super) struct Scene {
     pub version: i32,
-    pub superuser: bool,
     pub current_user: String,
     pub database: Name,
     pub schema: Name,
@@ -76,9 +75,8 @@ impl Column {
 impl Scene {
     pub async fn load(connection: &mut PgConnection, protection: &Protection) -> Result<Scene, Error> {
         let row = sqlx::query(
-            "SELECT current_setting('server_version_num')::int4, current_database()::text,
-                    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), to_regnamespace(quote_ident($1)) IS NOT NULL,
-                    current_user::text",
+            "SELECT current_setting('server_version_num')::int4, current_database()::text, current_user::text,
+                    to_regnamespace(quote_ident($1)) IS NOT NULL",
         )
         .bind(&protection.schema)
         .fetch_one(&mut *connection)
@@ -111,8 +109,7 @@ impl Scene {
         let login = role(connection, &protection.login).await?;
         let mut scene = Scene {
             version,
-            superuser: row.get(2),
-            current_user: row.get(4),
+            current_user: row.get(2),
             database: name(connection, row.get(1)).await?,
             schema: name(connection, protection.schema.clone()).await?,
             reach: reach(connection, login.oid()).await?,

@@ -124,8 +124,8 @@ DECLARE
 BEGIN
   SELECT k.inner_padded, k.outer_padded INTO inner_padded, outer_padded
     FROM airlock.token_keys k WHERE k.id = split_part(token, '.', 2);
-  IF right(token, 64) = encode(sha256(outer_padded || sha256(inner_padded
-        || convert_to(left(token, -64) || pg_backend_pid(), 'UTF8'))), 'hex')
+  IF coalesce(right(token, 64) = encode(sha256(outer_padded || sha256(inner_padded
+        || convert_to(left(token, -64) || pg_backend_pid(), 'UTF8'))), 'hex'), false)
      AND to_timestamp(split_part(token, '.', 3)::float8) > clock_timestamp() THEN
     RETURN convert_from(decode(split_part(token, '.', 4), 'hex'), 'UTF8');
   END IF;

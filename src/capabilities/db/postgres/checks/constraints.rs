@@ -10,8 +10,8 @@ use super::super::Error;
 use super::super::scene::{Column, Scene, Table};
 use super::Finding;
 
-const UNIQUE: &str = "unique key";
-const FOREIGN: &str = "foreign key";
+pub(super) const UNIQUE: &str = "unique key";
+pub(super) const FOREIGN: &str = "foreign key";
 
 pub async fn check(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();

@@ -14,32 +14,28 @@ use super::grants::{Grantee, open_schemas, some, take};
 ///
 /// - what initdb itself keeps from everyone never is;
 /// - aggregates and window functions;
-/// - what stands behind an operator, a cast or an index, for the server asks for
-///   EXECUTE there too;
+/// - what stands behind an operator, a cast, an index or the text of a type, for
+///   the server asks for EXECUTE there too;
 /// - what computes its result from its arguments alone, by what it is declared;
-/// - what turns text into values of plain types and back, which a cast between
-///   the two asks for;
 /// - those named here, which read the clock, the time zone, the text search
 ///   configuration, or take arguments of any type; and `pg_backend_pid`, for the
 ///   host signs its tokens for a connection.
 ///
-/// The first list of exceptions makes large values out of small ones, which no
-/// timeout stops, hands text to libxml, or runs text as a query.
+/// The exceptions make large values out of small ones, which no timeout stops,
+/// hand text to libxml, run text as a query, or turn numbers into the names of
+/// roles and functions. Those of tables and types the host's driver asks for.
 pub const ALLOWED: &str = "\
     p.pronamespace = 'pg_catalog'::regnamespace
-    AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid)
+    AND p.oid NOT IN (SELECT objoid FROM pg_init_privs WHERE classoid = 'pg_proc'::regclass)
     AND p.proname <> ALL ('{array_fill,format,lpad,repeat,rpad,ts_rewrite,ts_stat,xmlagg,xmlcomment,xmlconcat2,xmlexists,xmlvalidate,xpath,xpath_exists}')
     AND p.prorettype <> 'xml'::regtype
-    AND p.proname !~ '^(xml|query_to|table_to|schema_to|database_to|cursor_to|lo_|binary_upgrade_)'
+    AND p.proname !~ '^(xml|query_to|table_to|schema_to|database_to|cursor_to|lo_|binary_upgrade_)|^reg.*in$|^reg(?!(class|type)out$).*out$'
     AND (p.prokind IN ('a', 'w')
       OR p.prokind = 'f' AND (
-        EXISTS (SELECT FROM pg_operator o WHERE o.oprcode = p.oid)
-        OR EXISTS (SELECT FROM pg_cast c WHERE c.castfunc = p.oid)
-        OR EXISTS (SELECT FROM pg_amproc a WHERE a.amproc = p.oid)
-        OR p.proname = ANY ('{array_in,array_out,domain_in,enum_in,enum_out,range_in,range_out,record_out}')
-        OR EXISTS (SELECT FROM pg_type t WHERE p.oid IN (t.typinput, t.typoutput) AND t.typname = ANY ('{bit,bool,box,bpchar,bytea,char,cidr,circle,
-             date,float4,float8,inet,int2,int4,int8,interval,json,jsonb,jsonpath,line,lseg,macaddr,macaddr8,money,name,numeric,oid,path,
-             point,polygon,text,time,timestamp,timestamptz,timetz,tsquery,tsvector,uuid,varbit,varchar}'))
+        p.oid IN (SELECT oprcode FROM pg_operator)
+        OR p.oid IN (SELECT castfunc FROM pg_cast)
+        OR p.oid IN (SELECT amproc FROM pg_amproc)
+        OR p.oid IN (SELECT typinput FROM pg_type UNION SELECT typoutput FROM pg_type)
         OR p.provolatile = 'i' AND p.prolang IN (SELECT oid FROM pg_language WHERE lanname IN ('internal', 'sql'))
            AND p.proname !~ '^(pg_|acl|makeacl|satisfies_|postgresql_fdw)'
            AND p.prorettype <> ALL ('{internal,cstring,trigger,event_trigger}'::regtype[])

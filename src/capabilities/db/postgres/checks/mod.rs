@@ -56,6 +56,11 @@ impl From<String> for Statement {
 }
 
 impl Finding {
+    /// Whether it is about a key or a foreign key of a table.
+    pub fn is_key(&self) -> bool {
+        matches!(self.kind, constraints::UNIQUE | constraints::FOREIGN)
+    }
+
     fn new(
         kind: &'static str,
         object: impl Into<String>,

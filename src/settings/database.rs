@@ -1,0 +1,224 @@
+//! `[database]`: the PostgreSQL database of the tenants' tables.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use sqlx::postgres::PgConnectOptions;
+use toml::Spanned;
+
+use super::SettingsError;
+use super::environment::set;
+use super::error::Fault;
+use super::file::words;
+use crate::capabilities::db::postgres::token::{KEY_BYTES, Key, Keys};
+use crate::capabilities::db::postgres::{Access, Protection, Table};
+
+const URL: &str = "AIRLOCK_DATABASE_URL";
+const ADMIN_URL: &str = "AIRLOCK_DATABASE_ADMIN_URL";
+const TOKEN_KEYS: &str = "AIRLOCK_DATABASE_TOKEN_KEYS";
+
+/// The database and what of it tenants may reach.
+#[derive(Clone)]
+pub struct DatabaseSettings {
+    /// `postgres://`, with the role that tenants' statements run as; may hold
+    /// its password.
+    pub url: String,
+    /// The same with a superuser, for `airlock db`. The server never needs it.
+    pub admin_url: Option<String>,
+    pub protection: Protection,
+}
+
+impl fmt::Debug for DatabaseSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("DatabaseSettings")
+            .field("url", &"…")
+            .field("admin_url", &self.admin_url.as_ref().map(|_| "…"))
+            .field("protection", &self.protection)
+            .finish()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DatabaseTable {
+    url: Option<Spanned<String>>,
+    admin_url: Option<Spanned<String>>,
+    schema: Option<Spanned<String>>,
+    tenant_column: Option<Spanned<String>>,
+    application_roles: Vec<Spanned<String>>,
+    functions: Vec<Spanned<String>>,
+    token_keys: Vec<KeyTable>,
+    tables: Vec<TableTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyTable {
+    id: Spanned<String>,
+    key: Spanned<String>,
+}
+
+/// One of `[[database.tables]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableTable {
+    name: Spanned<String>,
+    tenant_column: Option<Spanned<String>>,
+    #[serde(default)]
+    access: Access,
+}
+
+/// Reads the table and the environment over it. `None` where neither names a
+/// database. `at` makes an error of a fault in the file.
+pub(super) fn read(
+    table: Option<&Spanned<DatabaseTable>>,
+    variable: &impl Fn(&str) -> Option<String>,
+    at: impl Fn(Fault) -> SettingsError,
+) -> Result<Option<DatabaseSettings>, SettingsError> {
+    let nothing = DatabaseTable::default();
+    let (table, span) = match table {
+        Some(table) => (table.as_ref(), table.span()),
+        None if set(URL, variable).is_some() => (&nothing, 0..0),
+        None => return Ok(None),
+    };
+    let missing =
+        || Fault::new(span.clone(), "this table lacks `url`").help(format!("set it here, or {URL} in the environment"));
+    let (url, options) = match url(URL, table.url.as_ref(), variable, &at)? {
+        Some(found) => found,
+        None => return Err(at(missing())),
+    };
+    let admin_url = self::url(ADMIN_URL, table.admin_url.as_ref(), variable, &at)?.map(|(url, _)| url);
+    let keys = match set(TOKEN_KEYS, variable) {
+        Some(text) => keys_of(&text)?,
+        None => keys(&table.token_keys).map_err(&at)?,
+    };
+    let tables = tables(table).map_err(&at)?;
+    let list = |names: &[Spanned<String>], what| names.iter().map(|name| words(name, what)).collect::<Result<_, _>>();
+    Ok(Some(DatabaseSettings {
+        protection: Protection {
+            login: options.get_username().to_owned(),
+            schema: table
+                .schema
+                .as_ref()
+                .map_or(Ok("public".to_owned()), |name| words(name, "a schema"))
+                .map_err(&at)?,
+            tables,
+            application_roles: list(&table.application_roles, "a role").map_err(&at)?,
+            functions: list(&table.functions, "a function").map_err(&at)?,
+            keys: Keys::new(keys),
+        },
+        url,
+        admin_url,
+    }))
+}
+
+/// A URL and what the driver reads in it. No message quotes one: it may hold a
+/// password.
+fn url(
+    name: &str,
+    setting: Option<&Spanned<String>>,
+    variable: &impl Fn(&str) -> Option<String>,
+    at: impl Fn(Fault) -> SettingsError,
+) -> Result<Option<(String, PgConnectOptions)>, SettingsError> {
+    const HELP: &str = "write it as `postgres://role:password@db.example.com/database`; \
+        a Unix socket's folder goes into `?host=/var/run/postgresql`";
+    let parse = |text: &str| {
+        let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"))?;
+        // Without one the driver would take this process's user.
+        if url.username().is_empty() || url.path().len() < 2 {
+            return None;
+        }
+        PgConnectOptions::from_str(text).ok().map(|options| (text.to_owned(), options))
+    };
+    if let Some(text) = set(name, variable) {
+        let message = format!("the environment variable {name} is not the URL of a PostgreSQL database and role");
+        return parse(&text)
+            .map(Some)
+            .ok_or_else(|| SettingsError { help: Some(HELP.to_owned()), ..SettingsError::plain(message) });
+    }
+    let Some(setting) = setting else { return Ok(None) };
+    let fault = || Fault::new(setting.span(), "this is not the URL of a PostgreSQL database and role").help(HELP);
+    parse(setting.as_ref()).map(Some).ok_or_else(|| at(fault()))
+}
+
+fn tables(table: &DatabaseTable) -> Result<Vec<Table>, Fault> {
+    let general = table.tenant_column.as_ref();
+    let general = general.map_or(Ok("tenant_id".to_owned()), |name| words(name, "a column"))?;
+    let mut tables: Vec<Table> = Vec::new();
+    for entry in &table.tables {
+        let name = words(&entry.name, "a table")?;
+        if tables.iter().any(|known| known.name == name) {
+            return Err(Fault::new(entry.name.span(), format!("the table `{name}` is named twice")));
+        }
+        let own = entry.tenant_column.as_ref().map(|column| words(column, "a column")).transpose()?;
+        let tenant_column = match (entry.access, own) {
+            (Access::Shared, Some(_)) => {
+                return Err(Fault::new(entry.name.span(), "a shared table belongs to no tenant")
+                    .help("leave out `tenant_column`, or take another `access`"));
+            }
+            (Access::Shared, None) => None,
+            (_, own) => Some(own.unwrap_or_else(|| general.clone())),
+        };
+        tables.push(Table { name, tenant_column, access: entry.access });
+    }
+    Ok(tables)
+}
+
+fn keys(tables: &[KeyTable]) -> Result<Vec<Key>, Fault> {
+    let mut keys: Vec<Key> = Vec::new();
+    for table in tables {
+        // Points at the id, not at the key: the place is printed.
+        let fault = |message: String| Fault::new(table.id.span(), message).help(KEY_HELP);
+        let key = key(table.id.as_ref(), table.key.as_ref()).map_err(fault)?;
+        if keys.iter().any(|known| known.id() == key.id()) {
+            return Err(fault(format!("there is a key `{}` already", key.id())));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// The same from the environment: `id:key`, with commas between.
+fn keys_of(text: &str) -> Result<Vec<Key>, SettingsError> {
+    let wrong = |at: usize, reason: &str| SettingsError {
+        help: Some(format!("write it as `id:key,id:key`; {KEY_HELP}")),
+        ..SettingsError::plain(format!("the environment variable {TOKEN_KEYS}, key {}: {reason}", at + 1))
+    };
+    let mut keys: Vec<Key> = Vec::new();
+    for (at, pair) in text.split(',').enumerate() {
+        let (id, secret) = pair.trim().split_once(':').ok_or_else(|| wrong(at, "there is no `:` after its id"))?;
+        let key = key(id, secret).map_err(|reason| wrong(at, &reason))?;
+        if keys.iter().any(|known| known.id() == key.id()) {
+            return Err(wrong(at, "another one has its id"));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+const KEY_HELP: &str = "an id is 1 to 32 letters, digits, `-` and `_`, and a key at least 32 random bytes, \
+    hexadecimal or base64, as `openssl rand -hex 32` prints";
+
+/// The reason quotes no key.
+fn key(id: &str, text: &str) -> Result<Key, String> {
+    let secret = bytes(text).ok_or("the key is neither hexadecimal nor base64")?;
+    if secret.len() < KEY_BYTES {
+        return Err(format!("the key has {} bytes, and needs {KEY_BYTES}", secret.len()));
+    }
+    Key::new(id, &secret).ok_or_else(|| "the key's id is not one".to_owned())
+}
+
+/// What is hexadecimal throughout is taken as that.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    match digits {
+        Some(digits) if digits.len() % 2 == 0 => {
+            Some(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+        }
+        _ => STANDARD.decode(text).ok(),
+    }
+}
