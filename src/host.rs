@@ -65,7 +65,7 @@ impl Host {
             cache: Some(cache.unwrap_or_else(|| data.join(CACHE))),
         })?;
         let store = Store::open(data.join(STORE)).await?;
-        let process = Arc::new(process(&settings, store)?);
+        let process = Arc::new(process(&settings, store).await?);
         let host = Host { engine, process, settings: Arc::new(settings), programs: HashMap::new() };
         host.provision().await?;
         Ok(host)
@@ -81,7 +81,8 @@ impl Host {
             }
             let id = &tenant.tenant.id;
             if !sql.is_empty() {
-                self.process.db.provision_once(id, &sql).await?;
+                let prepared = self.process.db.provision_once(id, &sql).await;
+                prepared.with_context(|| format!("the schema and the seed of tenant `{id}`"))?;
             }
         }
         Ok(())
@@ -217,8 +218,13 @@ pub fn kind(reason: &std::io::Error) -> String {
 }
 
 /// Puts together what the process owns.
-fn process(settings: &Settings, store: Store) -> Result<capabilities::Process> {
-    let db = db::Process::new(settings.data.clone());
+async fn process(settings: &Settings, store: Store) -> Result<capabilities::Process> {
+    let db = match &settings.database {
+        None => db::Process::new(settings.data.clone()),
+        Some(database) => db::Process::Postgres(
+            db::postgres::Process::open(&database.url, database.connections, database.protection.clone()).await?,
+        ),
+    };
     let smtp = match &settings.smtp {
         None => None,
         Some(smtp) => {

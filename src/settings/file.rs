@@ -130,7 +130,7 @@ struct ScriptTable {
 }
 
 /// A number, or text such as `30s`; kept as text.
-struct Scalar(String);
+pub(super) struct Scalar(String);
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -564,7 +564,10 @@ fn size(setting: &Option<Spanned<Scalar>>, range: std::ops::RangeInclusive<u64>,
     Ok(())
 }
 
-fn count(setting: &Option<Spanned<Scalar>>, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Fault> {
+pub(super) fn count(
+    setting: &Option<Spanned<Scalar>>,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<Option<u64>, Fault> {
     let Some(setting) = setting else { return Ok(None) };
     match setting.as_ref().0.replace('_', "").parse::<u64>() {
         Ok(count) if range.contains(&count) => Ok(Some(count)),

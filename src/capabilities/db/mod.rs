@@ -7,6 +7,7 @@
 mod build;
 mod deadline;
 mod error;
+mod exact;
 mod host;
 pub mod postgres;
 mod sqlite;

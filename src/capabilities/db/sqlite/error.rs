@@ -24,7 +24,11 @@ pub fn explain(
     }
     match error {
         Error::SqlInputError { msg, offset, .. } => {
-            let mut message = msg;
+            let mut message = match (written, unquoted(&msg)) {
+                // A table operation quotes every name.
+                (None, Some(message)) => message,
+                _ => msg,
+            };
             if let Some(hint) = hint(connection, &message) {
                 message = format!("{message}; {hint}");
             }
@@ -70,6 +74,13 @@ pub fn explain(
         Error::MultipleStatement => Failure::argument("the text holds more than one SQL statement"),
         error => Failure::internal("the database", error),
     }
+}
+
+/// `no such column: "x" - should this be a string literal in single-quotes?`
+/// without what it asks.
+fn unquoted(message: &str) -> Option<String> {
+    let (name, _) = message.strip_prefix("no such column: \"")?.rsplit_once("\" - should this be")?;
+    Some(format!("no such column: {name}"))
 }
 
 /// What was perhaps meant.

@@ -8,7 +8,8 @@
 //! | INTEGER | `integer`, all 64 bits |
 //! | INTEGER 0 or 1 in a column declared BOOLEAN or BOOL | `boolean` |
 //! | REAL | `real` |
-//! | TEXT | `text`, JSON columns included |
+//! | TEXT | `text` |
+//! | TEXT that is JSON in a column declared JSON or JSONB | `json` |
 //! | BLOB | `blob` |
 //!
 //! The other way `boolean` is stored as 1 and 0 and `json` as its text.

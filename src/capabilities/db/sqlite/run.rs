@@ -5,8 +5,8 @@ use rusqlite::{Connection, Row};
 
 use super::connection::{Failed, Written, cached, forget_last_insert};
 use super::statement::Prepared;
-use crate::capabilities::db::error;
 use crate::capabilities::db::statement::Verb;
+use crate::capabilities::db::{error, exact};
 use crate::runtime::bindings::airlock::script::db::{Outcome, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
@@ -102,11 +102,41 @@ impl ToSql for Bound<'_> {
     }
 }
 
+/// What a column is declared as, where that is more than SQLite's own types say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Declared {
+    Boolean,
+    Json,
+    Other,
+}
+
+impl Declared {
+    fn of(kind: Option<&str>) -> Declared {
+        let is = |names: [&str; 2]| kind.is_some_and(|kind| names.iter().any(|name| kind.eq_ignore_ascii_case(name)));
+        if is(["BOOLEAN", "BOOL"]) {
+            Declared::Boolean
+        } else if is(["JSON", "JSONB"]) {
+            Declared::Json
+        } else {
+            Declared::Other
+        }
+    }
+}
+
+/// What a column declared JSON holds. SQLite takes any text for it; what is no
+/// JSON stays one.
+fn json(column: &str, text: String) -> Result<Value, Failure> {
+    if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err() {
+        return Ok(Value::Text(text));
+    }
+    exact::check(column, &text)?;
+    Ok(Value::Json(text))
+}
+
 struct Answer<'a> {
     limits: &'a Limits,
     columns: Vec<String>,
-    /// Which columns are declared BOOLEAN.
-    flags: Vec<bool>,
+    declared: Vec<Declared>,
     values: Vec<Value>,
     rows: u64,
     bytes: u64,
@@ -114,17 +144,13 @@ struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     fn new(limits: &'a Limits) -> Answer<'a> {
-        Answer { limits, columns: Vec::new(), flags: Vec::new(), values: Vec::new(), rows: 0, bytes: 0 }
+        Answer { limits, columns: Vec::new(), declared: Vec::new(), values: Vec::new(), rows: 0, bytes: 0 }
     }
 
     fn read_columns(&mut self, statement: &rusqlite::Statement<'_>) {
         for column in statement.columns() {
             self.columns.push(column.name().to_owned());
-            self.flags.push(
-                column
-                    .decl_type()
-                    .is_some_and(|kind| kind.eq_ignore_ascii_case("BOOLEAN") || kind.eq_ignore_ascii_case("BOOL")),
-            );
+            self.declared.push(Declared::of(column.decl_type()));
         }
     }
 
@@ -145,11 +171,19 @@ impl<'a> Answer<'a> {
             self.limits.check(Limit::DbBytes, self.bytes)?;
             self.values.push(match value {
                 ValueRef::Null => Value::Null,
-                ValueRef::Integer(number @ (0 | 1)) if self.flags[index] => Value::Boolean(number == 1),
+                ValueRef::Integer(number @ (0 | 1)) if self.declared[index] == Declared::Boolean => {
+                    Value::Boolean(number == 1)
+                }
                 ValueRef::Integer(number) => Value::Integer(number),
                 ValueRef::Real(number) => Value::Real(number),
                 // SQLite takes any bytes for text; what is no UTF-8 becomes U+FFFD.
-                ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
+                ValueRef::Text(bytes) => {
+                    let text = String::from_utf8_lossy(bytes).into_owned();
+                    match self.declared[index] {
+                        Declared::Json => json(&self.columns[index], text)?,
+                        _ => Value::Text(text),
+                    }
+                }
                 ValueRef::Blob(bytes) => Value::Blob(bytes.to_owned()),
             });
         }

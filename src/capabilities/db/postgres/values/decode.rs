@@ -4,8 +4,9 @@ use serde_json::Value as Json;
 use sqlx::TypeInfo;
 use sqlx::postgres::{PgTypeInfo, PgTypeKind};
 
-use super::{MAX_SAFE, exact, numeric, oid, time};
+use super::{MAX_SAFE, numeric, oid, time};
 use crate::capabilities::db::error::database;
+use crate::capabilities::db::exact;
 use crate::runtime::bindings::airlock::script::db::Value;
 use crate::runtime::failure::Failure;
 
@@ -179,15 +180,10 @@ impl Reader {
             _ => text(bytes).map(Value::Text),
         };
         match value.ok_or_else(|| self.broken())? {
-            Value::Json(json) => match exact::inexact(&json) {
-                None => Ok(Value::Json(json)),
-                Some(number) => Err(database(format!(
-                    "the JSON in the column {} holds {}, which no number of JavaScript is; write CAST({} AS text)",
-                    self.column,
-                    number.chars().take(40).collect::<String>(),
-                    self.column
-                ))),
-            },
+            Value::Json(json) => {
+                exact::check(&self.column, &json)?;
+                Ok(Value::Json(json))
+            }
             value => Ok(value),
         }
     }

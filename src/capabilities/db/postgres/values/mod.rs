@@ -29,7 +29,6 @@
 
 mod decode;
 mod encode;
-mod exact;
 mod numeric;
 mod time;
 

@@ -1,8 +1,22 @@
 //! Whether JavaScript reads JSON without loss.
 
+use super::error::database;
+use crate::runtime::failure::Failure;
+
+/// Err where reading the JSON in a column would lose digits.
+pub fn check(column: &str, json: &str) -> Result<(), Failure> {
+    match inexact(json) {
+        None => Ok(()),
+        Some(number) => Err(database(format!(
+            "the JSON in the column {column} holds {}, which no number of JavaScript is; write CAST({column} AS text)",
+            number.chars().take(40).collect::<String>(),
+        ))),
+    }
+}
+
 /// The first number of a JSON text that a JavaScript number does not hold
 /// exactly: one that would come out as another number when it is written again.
-pub fn inexact(json: &str) -> Option<&str> {
+fn inexact(json: &str) -> Option<&str> {
     let bytes = json.as_bytes();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
