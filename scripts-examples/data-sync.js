@@ -3,12 +3,17 @@
 // Trigger: cron, hourly ("15 * * * *"), or by hand after the supplier calls.
 // The feed is pages of JSON: {"products": [{sku, name, price, stock}], "next": URL or null},
 // as in inputs/catalogue.json. To try it on that file, serve the folder with
-// `python3 -m http.server 9000 --directory scripts-examples/inputs`, add "127.0.0.1:9000" to the
-// script's `http` and "127.0.0.0/8" to `private_networks` in airlock.toml, and:
+// `python3 -m http.server 9000 --directory scripts-examples/inputs`, add "http://127.0.0.1:9000" to the
+// two lists of hosts (here and `grants.http`) and "127.0.0.0/8" to `private_networks` in airlock.toml, and:
 //   airlock run scripts-examples/data-sync.js --config scripts-examples/airlock.toml \
 //       --context @scripts-examples/inputs/context-acme.json \
 //       --input '{"url": "http://127.0.0.1:9000/catalogue.json"}'
 // It answers no route, so there is nothing to curl but the feed itself.
+//
+// @airlock http: supplier.example
+// @airlock tables: products
+// @airlock capabilities: storage
+// @airlock events: products.synced
 
 const CATALOGUE = 'https://supplier.example/v1/catalogue';
 const MAX_PAGES = 20; // a feed whose pages point in a circle ends here

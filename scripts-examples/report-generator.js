@@ -8,6 +8,8 @@
 //       --context @scripts-examples/inputs/context-acme.json --input @scripts-examples/inputs/report-request.json
 //   curl -H 'Authorization: Bearer acme-demo-token' \
 //       'http://127.0.0.1:8080/api/custom/sales-report?start=2024-01-01&end=2024-01-31'
+//
+// @airlock tables: orders (read), order_items (read), products (read)
 
 // How much of an ISO time names the group. Also the list of groups that exist.
 const GROUPS = { day: 10, month: 7 };

@@ -5,6 +5,10 @@
 //   airlock run scripts-examples/send-notifications.js --config scripts-examples/airlock.toml \
 //       --context @scripts-examples/inputs/context-acme.json --input '{"days": 90, "dryRun": true}'
 // It answers no route, so there is nothing to curl.
+//
+// @airlock services: clients, notifications
+// @airlock capabilities: storage
+// @airlock events: client.reminded
 
 const PAGE = 50; // clients read, and mails under way, at a time
 const MAX_MAILS = 500; // a run; the rest get theirs tomorrow

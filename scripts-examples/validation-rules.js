@@ -7,6 +7,9 @@
 //   airlock run … --entry validateClient --input '{"name": "", "email": "nobody"}'
 // It answers no route, so there is nothing to curl.
 //
+// @airlock services: clients, products
+// @airlock tables: invoices (read)
+//
 // A rule takes the order and what the database knows about it, and yields its objections.
 // To add one, write a generator and name it here.
 const rules = [customerMayBuy, productsExist, stockSuffices, totalIsRight, creditSuffices];

@@ -8,6 +8,10 @@
 //   signature=$(printf %s "$body" | openssl dgst -sha256 -hmac 'acme-webhook-secret' -r | cut -d' ' -f1)
 //   curl -H 'Authorization: Bearer acme-demo-token' -H 'Content-Type: application/json' \
 //       -H "X-Signature: sha256=$signature" -d "$body" http://127.0.0.1:8080/api/custom/webhooks/payments
+//
+// @airlock tables: settings (read), invoices, payments, clients
+// @airlock capabilities: storage
+// @airlock events: invoice.paid
 
 const WORKING_SECONDS = 60; // longer than any call lasts: a claim older than this was abandoned
 const REMEMBER_SECONDS = 30 * 24 * 60 * 60; // longer than the provider repeats itself

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::capabilities::{self, db, events, http, services, storage};
+use crate::capabilities::grant::Operator;
+use crate::capabilities::{self, db, events, http, secrets, services, storage};
 use crate::compile::{self, CompileError};
 use crate::runtime::call::Call;
 use crate::runtime::engine::{Engine, Options};
@@ -19,7 +20,7 @@ use crate::runtime::sandbox::{self, Busy, LoadError, Program};
 use crate::server::{Invocation, Invoke, Scripts};
 use crate::settings::{ScriptSettings, ServiceKind, Settings};
 use crate::store::Store;
-use crate::tenant::Identity;
+use crate::tenant::{Identity, People, Permissions, User};
 
 /// The host's own database, in the data folder.
 const STORE: &str = "airlock.db";
@@ -30,8 +31,15 @@ pub struct Host {
     engine: Arc<Engine>,
     process: Arc<capabilities::Process>,
     settings: Arc<Settings>,
+    people: People,
     /// By the script's name.
-    programs: HashMap<String, Program>,
+    programs: HashMap<String, Loaded>,
+}
+
+/// A script that is ready, with what it may use.
+struct Loaded {
+    program: Program,
+    grant: Arc<capabilities::Grant>,
 }
 
 /// Why a file did not become a program.
@@ -64,9 +72,11 @@ impl Host {
             max_memory: largest.unwrap_or_default(),
             cache: Some(cache.unwrap_or_else(|| data.join(CACHE))),
         })?;
-        let store = Store::open(data.join(STORE)).await?;
+        let store = store(data).await?;
         let process = Arc::new(process(&settings, store).await?);
-        let host = Host { engine, process, settings: Arc::new(settings), programs: HashMap::new() };
+        let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
+        let people = People::new(users, settings.service_accounts.iter().cloned());
+        let host = Host { engine, process, settings: Arc::new(settings), people, programs: HashMap::new() };
         host.provision().await?;
         Ok(host)
     }
@@ -96,6 +106,12 @@ impl Host {
         &self.settings
     }
 
+    /// The users and service accounts. What is changed counts from the next call
+    /// on.
+    pub fn people(&self) -> &People {
+        &self.people
+    }
+
     pub fn process(&self) -> &capabilities::Process {
         &self.process
     }
@@ -111,14 +127,26 @@ impl Host {
         let mut refused = Vec::new();
         let settings = self.settings.clone();
         for script in &settings.scripts {
-            match program(&self.engine, &script.file, &script.shown_file, &script.limits).await {
-                Ok(program) => {
-                    self.programs.insert(script.name.clone(), program);
-                }
+            match self.load(script).await {
+                Ok(loaded) => drop(self.programs.insert(script.name.clone(), loaded)),
                 Err(error) => refused.push((script.name.clone(), error)),
             }
         }
         refused
+    }
+
+    async fn load(&self, script: &ScriptSettings) -> Result<Loaded, ProgramError> {
+        let program = program(&self.engine, &script.file, &script.shown_file, &script.limits).await?;
+        let grant = grant(&program, Operator::Settings(&script.grants)).map_err(ProgramError::Host)?;
+        for (list, entry) in grant.missing() {
+            tracing::warn!(
+                script = script.name,
+                list,
+                entry,
+                "the script declares what it is not granted; grants.{list} on it in airlock.toml does that",
+            );
+        }
+        Ok(Loaded { program, grant: Arc::new(grant) })
     }
 
     /// Runs a script once. `sink` sees each log line as it is written.
@@ -130,20 +158,18 @@ impl Host {
 
     async fn invoke(&self, request: Invoke) -> Invocation {
         let script = &request.script;
-        let Some(program) = self.programs.get(&script.name) else {
+        let Some(Loaded { program, grant }) = self.programs.get(&script.name) else {
             return Invocation::Broken(format!(
                 "the script {} did not compile; the log of the start has the reason",
                 script.name
             ));
         };
-        let grant = match grant(script) {
-            Ok(grant) => grant,
-            Err(error) => return Invocation::Broken(format!("{error:#}")),
-        };
+        let mut identity = Identity::clone(&request.identity);
+        identity.user = self.runs_as(script, &identity);
         let run = Run {
-            identity: request.identity,
+            identity: Arc::new(identity),
             limits: Arc::new(script.limits.clone()),
-            grant: Arc::new(grant),
+            grant: grant.clone(),
             entry: script.entry.clone(),
             input: Some(request.input),
             sink: None,
@@ -155,7 +181,25 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Who a call runs as that begins now: its user, with the permissions of
+    /// now, and without a user the script's service account.
+    fn runs_as(&self, script: &ScriptSettings, identity: &Identity) -> Option<User> {
+        match &identity.user {
+            Some(user) => Some(self.people.user(&identity.tenant.id, &user.id).unwrap_or_else(|| {
+                // Gone since the request came in.
+                User { permissions: Permissions::default(), ..user.clone() }
+            })),
+            None => self.people.account(script.run_as.as_deref()?),
+        }
+    }
+}
+
 impl Scripts for Host {
+    fn user(&self, tenant: &str, id: &str) -> Option<User> {
+        self.people.user(tenant, id)
+    }
+
     fn invoke(&self, request: Invoke) -> BoxFuture<'_, Invocation> {
         self.invoke(request).boxed()
     }
@@ -173,14 +217,10 @@ pub struct Run {
     pub sink: Option<capabilities::log::Sink>,
 }
 
-/// What a script of the settings is granted.
-pub fn grant(script: &ScriptSettings) -> Result<capabilities::Grant> {
-    let mut grant = capabilities::Grant::default();
-    for pattern in &script.http {
-        let pattern = pattern.parse().with_context(|| format!("the http list of script {}", script.name))?;
-        grant.http.allow.push(pattern);
-    }
-    Ok(grant)
+/// What a script may use, by its own word and the operator's.
+pub fn grant(program: &Program, operator: Operator<'_>) -> Result<capabilities::Grant> {
+    let declared = program.description().declared.as_ref();
+    capabilities::Grant::new(declared, operator).map_err(anyhow::Error::msg)
 }
 
 /// Reads a file, source or artifact, and makes it ready to run.
@@ -217,6 +257,11 @@ pub fn kind(reason: &std::io::Error) -> String {
     }
 }
 
+/// Opens the host's own database.
+pub async fn store(data: &Path) -> Result<Store> {
+    Store::open(data.join(STORE)).await
+}
+
 /// Puts together what the process owns.
 async fn process(settings: &Settings, store: Store) -> Result<capabilities::Process> {
     let db = match &settings.database {
@@ -234,13 +279,22 @@ async fn process(settings: &Settings, store: Store) -> Result<capabilities::Proc
             Some(services::notifications::Smtp { url: smtp.url.clone(), from })
         }
     };
+    let tables = db::Rules::new(
+        settings.tables.clone(),
+        settings
+            .services
+            .iter()
+            .filter(|(_, service)| service.kind == ServiceKind::Table)
+            .map(|(name, service)| (service.table.clone().unwrap_or_else(|| name.clone()), service.needs())),
+    );
     let notifications = services::notifications::Notifications::new(store.clone(), smtp)?;
     let kinds = settings.services.iter().map(|(name, service)| {
         let kind = match service.kind {
             ServiceKind::Table => services::Kind::Table,
             ServiceKind::Notifications => services::Kind::Notifications,
         };
-        (name.clone(), services::Settings { kind, table: service.table.clone(), key: service.key.clone() })
+        let (table, key, needs) = (service.table.clone(), service.key.clone(), service.needs());
+        (name.clone(), services::Settings { kind, table, key, needs })
     });
     let mut outbound =
         http::Settings { private_networks: settings.http.private_networks.clone(), ..http::Settings::default() };
@@ -250,8 +304,10 @@ async fn process(settings: &Settings, store: Store) -> Result<capabilities::Proc
     Ok(capabilities::Process {
         services: services::Process::new(kinds.collect(), db.clone(), notifications),
         db,
+        tables: Arc::new(tables),
         events: events::Process::new(store.clone()),
         http: http::Process::new(outbound)?,
+        secrets: secrets::Process::new(store.clone(), settings.secrets.clone()),
         storage: storage::Process::new(store),
     })
 }

@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use airlock::capabilities::Grant;
+use airlock::capabilities::grant::{Allowed, Lists, Operator};
 use airlock::compile::{self, CompileError};
 use airlock::host::{Host, Run};
 use airlock::runtime::limits::{Limit, Limits};
@@ -57,8 +58,15 @@ struct Case {
     limits: BTreeMap<String, toml::Value>,
     /// Whether these hold while the script is compiled, too.
     limits_at_compile_time: bool,
-    /// The script's allow-list.
+    /// The hosts that it is granted.
     http: Vec<String>,
+    /// What the operator grants; None has it run as its author would, with all
+    /// that it declares.
+    grants: Option<Lists>,
+    /// The tenants' secrets.
+    secrets: BTreeMap<String, String>,
+    /// The one tenant that has them; None is all.
+    secrets_of: Option<String>,
     /// Whether the host may reach the loopback network.
     private: bool,
     /// How often each run is made.
@@ -81,6 +89,9 @@ impl Default for Case {
             limits: BTreeMap::new(),
             limits_at_compile_time: false,
             http: Vec::new(),
+            grants: None,
+            secrets: BTreeMap::new(),
+            secrets_of: None,
             private: true,
             repeat: 1,
             fuel_same: false,
@@ -285,9 +296,20 @@ impl Harness {
                 return Ok(json!({ "runs": [outcome] }));
             }
         };
-        let mut grant = Grant::default();
-        for pattern in &case.http {
-            grant.http.allow.push(pattern.parse().map_err(|error| format!("http: {error}"))?);
+        let operator = case.grants.as_ref().map_or(Operator::Developer, Operator::Settings);
+        let mut grant = Grant::new(program.description().declared.as_ref(), operator)?;
+        if !case.http.is_empty() {
+            let hosts = case.http.iter().map(|host| host.parse().map_err(|error| format!("http: {error}")));
+            grant.http = Allowed::these(hosts.collect::<Result<_, _>>()?);
+        }
+        for (name, value) in &case.secrets {
+            let mut having = tenants.clone();
+            having.retain(|tenant| case.secrets_of.as_ref().is_none_or(|one| *tenant == format!("{base}-{one}")));
+            for tenant in &having {
+                let name = name.parse()?;
+                let secrets = &host.process().secrets;
+                secrets.set(tenant, &name, value, &limits).await.map_err(|error| format!("secrets: {error}"))?;
+            }
         }
         let grant = Arc::new(grant);
         let mut outcomes = Vec::new();
@@ -330,7 +352,7 @@ fn identity(tenant: String, name: &str, case: &Case, given: &Context) -> Arc<Ide
         id: "user-1".into(),
         email: "ada@example.com".into(),
         name: "Ada".into(),
-        permissions: Vec::new(),
+        permissions: Default::default(),
     });
     Arc::new(Identity {
         tenant: Tenant { id: tenant, name: given.tenant_name.clone().unwrap_or_else(|| "A Tenant".into()) },

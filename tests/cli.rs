@@ -4,8 +4,9 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -41,14 +42,25 @@ impl Folder {
 
     /// Runs the program in this folder.
     fn airlock(&self, arguments: &[&str]) -> Done {
-        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_airlock"))
+        self.airlock_with("", arguments)
+    }
+
+    /// The same, with a text on stdin.
+    fn airlock_with(&self, stdin: &str, arguments: &[&str]) -> Done {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_airlock"))
             .args(arguments)
             .current_dir(self.0.path())
             .env_clear()
             // Machine code is kept between the tests.
             .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .unwrap();
+        // A program that does not read has closed it.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let done =
             Done { status: status.code().expect("it ended by itself"), stdout: text(stdout), stderr: text(stderr) };
@@ -323,7 +335,7 @@ fn settings_say_limits_services_and_data() {
     let folder = Folder::with(&[
         (
             "airlock.toml",
-            "data = \"kept\"\n[limits]\nhost_calls = 3\n[[tenants]]\nid = \"acme\"\nschema = \"schema.sql\"\n[services.clients]\n[[scripts]]\nname = \"count\"\nfile = \"count.js\"\ntype = \"oneoff\"\nentry = \"count\"\n",
+            "data = \"kept\"\n[limits]\nhost_calls = 3\n[[tenants]]\nid = \"acme\"\nschema = \"schema.sql\"\n[services.clients]\n[[scripts]]\nname = \"count\"\nfile = \"count.js\"\ntype = \"oneoff\"\nentry = \"count\"\ngrants.services = [\"clients\"]\n",
         ),
         ("schema.sql", "CREATE TABLE clients (id INTEGER PRIMARY KEY, name TEXT);"),
         (
@@ -354,7 +366,7 @@ fn compile_writes_what_run_and_inspect_read() {
 
     let found = folder.airlock(&["inspect", "greet.wasm", "--json"]).is(0).json();
     let imports: Vec<_> = found["imports"].as_array().unwrap().iter().map(|import| import.as_str().unwrap()).collect();
-    assert!(imports.len() == 10 && imports.iter().all(|import| import.starts_with("airlock:script/")), "{imports:?}");
+    assert!(imports.len() == 11 && imports.iter().all(|import| import.starts_with("airlock:script/")), "{imports:?}");
     assert_eq!(found["exports"], serde_json::json!(["invoke"]));
     assert_eq!(found["script"]["file"], "greet.js");
     assert_eq!(found["script"]["entries"], serde_json::json!(["main"]));
@@ -420,4 +432,95 @@ fn no_message_speaks_of_the_engine_room() {
             assert!(!done.stderr.contains(word), "{file}: {word}: {}", done.stderr);
         }
     }
+}
+
+#[test]
+fn what_a_script_declares_is_checked_shown_and_granted() {
+    let folder = Folder::with(&[
+        (
+            "report.js",
+            "/**\n * @airlock tables: orders (read), clients\n * @airlock http: https://api.example.com\n */\nexport default async () => db.query('SELECT 1 AS one');\n",
+        ),
+        ("wrong.js", "// Reports.\n// @airlock tabels: orders\nfunction main() {}\n"),
+        ("late.js", "function main() {}\n// @airlock tables: orders\n"),
+        ("keeps.js", "// @airlock tables: orders\nasync function main() { await storage.set('a', 1); }\n"),
+        ("plain.js", "async function main() { await storage.set('a', 1); return http.get('https://example.com/'); }\n"),
+    ]);
+    folder.airlock(&["compile", "report.js"]).is(0);
+    let found = folder.airlock(&["inspect", "report.wasm", "--json"]).is(0).json();
+    assert_eq!(
+        found["script"]["declares"],
+        serde_json::json!({ "http": ["api.example.com"], "tables": ["orders (read)", "clients"] })
+    );
+    let shown = folder.airlock(&["inspect", "report.wasm"]);
+    assert!(
+        shown.stdout.contains("declares  http: api.example.com\n          tables: orders (read), clients\n"),
+        "{}",
+        shown.stdout
+    );
+    folder.airlock(&["run", "report.wasm"]).is(0).prints(r#"[{"one":1}]"#);
+
+    folder
+        .airlock(&["compile", "wrong.js"])
+        .is(4)
+        .says("wrong.js:2:13")
+        .says("`tabels` is not a list of what a script can use")
+        .says("// @airlock tabels: orders");
+    folder.airlock(&["compile", "late.js"]).is(4).says("late.js:2:4").says("stands behind code");
+    // Who declares is held to it; who declares nothing reaches all but the outside.
+    folder
+        .airlock(&["run", "keeps.js"])
+        .is(1)
+        .says("this script does not declare the storage")
+        .says("`@airlock capabilities: storage` in the comment at its top does");
+    folder.airlock(&["run", "plain.js"]).is(1).says("is not granted requests to example.com");
+    folder.airlock(&["compile", "plain.js"]).is(0);
+    assert_eq!(folder.airlock(&["inspect", "plain.wasm", "--json"]).json()["script"]["declares"], Value::Null);
+}
+
+#[test]
+fn secrets_are_set_listed_used_and_deleted() {
+    const KEYED: &str = "data = \"kept\"\n[[tenants]]\nid = \"acme\"\n[[scripts]]\nname = \"use\"\nfile = \"use.js\"\ngrants.secrets = [\"KEY\"]\n";
+    let keys = |keys: &str| format!("{KEYED}[secrets]\nkeys = [{keys}]\n");
+    let (old, new) = (
+        format!("{{ id = \"old\", key = \"{}\" }}", "01".repeat(32)),
+        format!("{{ id = \"new\", key = \"{}\" }}", "02".repeat(32)),
+    );
+    let folder = Folder::with(&[
+        ("none.toml", KEYED),
+        ("airlock.toml", &keys(&old)),
+        ("both.toml", &keys(&format!("{new}, {old}"))),
+        ("new.toml", &keys(&new)),
+        (
+            "use.js",
+            "async function main() { const key = await secrets.get('KEY'); console.info(key); throw new Error(key); }\n",
+        ),
+    ]);
+    folder.data("kept");
+    let set = |value: &str, more: &[&str]| folder.airlock_with(value, &[&["secrets", "set"], more].concat());
+    set("x", &["KEY", "--tenant", "acme", "--config", "none.toml"]).is(2).says("AIRLOCK_SECRETS_KEYS=");
+    set("x", &["KEY", "--tenant", "acne"]).is(2).says("there is no tenant `acne`; the settings have: acme");
+    set("x", &["NO KEY", "--tenant", "acme"]).is(2).says("is not a secret's name");
+    set("x", &["KEY", "value", "--tenant", "acme"]).is(2);
+    set("", &["KEY", "--tenant", "acme"]).is(2).says("a secret cannot be empty");
+    set(&"x".repeat(9000), &["KEY", "--tenant", "acme"]).is(2).says("the setting limits.secret_bytes");
+    let run = |settings: &str| folder.airlock(&["run", "use.js", "--config", settings]);
+    run("airlock.toml").is(1).says("NotFoundError: this tenant has no secret KEY");
+
+    set("open sesame\n", &["KEY", "--tenant", "acme"]).is(0).says("KEY of acme is set");
+    let listed = folder.airlock(&["secrets", "list", "--tenant", "acme"]).is(0).stdout.clone();
+    assert!(listed.starts_with("KEY\told\t20") && !listed.contains("sesame"), "{listed}");
+    let done = run("airlock.toml");
+    done.is(1).says("\"message\":\"[secret KEY]\"").says("Error: [secret KEY]");
+    assert!(!done.stderr.contains("sesame"), "{}", done.stderr);
+    let json = folder.airlock(&["run", "use.js", "--config", "airlock.toml", "--json"]);
+    assert!(json.stdout.contains("[secret KEY]") && !json.stdout.contains("sesame"), "{}", json.stdout);
+
+    run("new.toml").is(1).says("InternalError: the secret KEY cannot be read");
+    folder.airlock(&["secrets", "rotate", "--config", "new.toml"]).is(2).says("encrypted with the key `old`");
+    folder.airlock(&["secrets", "rotate", "--config", "both.toml"]).is(0).says("1 encrypted anew");
+    run("new.toml").is(1).says("Error: [secret KEY]");
+    folder.airlock(&["secrets", "delete", "KEY", "--tenant", "acme"]).is(0);
+    folder.airlock(&["secrets", "delete", "KEY", "--tenant", "acme"]).is(2).says("acme has no secret KEY");
+    folder.airlock(&["secrets", "list", "--tenant", "acme"]).is(0).prints("");
 }

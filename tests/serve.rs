@@ -25,7 +25,7 @@ const MORE: &[(&str, &str, &str)] = &[
             const [{ payments }] = await db.query('SELECT COUNT(*) AS payments FROM payments');
             return { visits: await storage.increment('visits'), payments };
         }",
-        "",
+        "grants.tables = [\"payments (read)\"]\ngrants.capabilities = [\"storage\"]",
     ),
     (
         "echo",
@@ -47,7 +47,7 @@ const MORE: &[(&str, &str, &str)] = &[
         "export default () => ({ status: 200, headers: { 'x-note': 'a\\r\\nset-cookie: b=c' }, body: null });",
         "",
     ),
-    ("asks", "export default async () => (await http.get(UPSTREAM)).text();", "http = [\"UPSTREAM\"]"),
+    ("asks", "export default async () => (await http.get(UPSTREAM)).text();", "grants.http = [\"UPSTREAM\"]"),
 ];
 
 /// A copy of `scripts-examples`, with [`MORE`].

@@ -11,6 +11,7 @@
 /// <reference path="events/events.d.ts" />
 /// <reference path="http/http.d.ts" />
 /// <reference path="log/log.d.ts" />
+/// <reference path="secrets/secrets.d.ts" />
 /// <reference path="services/services.d.ts" />
 /// <reference path="storage/storage.d.ts" />
 /// <reference path="tasks/tasks.d.ts" />
@@ -31,7 +32,8 @@ interface LimitHit {
  * What a function of the host rejects with. Its `name` is one of:
  *
  * - `TypeError`, `RangeError`: an argument is not what the function takes
- * - `PermissionDenied`: the script was not granted this
+ * - `PermissionDenied`: the script was not granted this, or its user lacks a permission
+ * - `NotFoundError`: there is no secret of that name
  * - `TimeoutError`: the call's deadline passed, or the operation's own
  * - `LimitError`: another limit was reached; `limit` says which
  * - `DatabaseError`: the database refused the statement

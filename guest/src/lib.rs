@@ -13,6 +13,7 @@ mod invoke;
 mod json;
 mod load;
 mod log;
+mod secrets;
 mod services;
 mod state;
 mod storage;
@@ -54,4 +55,5 @@ const CAPABILITIES: &[Capability] = &[
     Capability { name: "services", register: services::register, script: include_str!("services/services.js") },
     Capability { name: "events", register: events::register, script: include_str!("events/events.js") },
     Capability { name: "http", register: http::register, script: include_str!("http/http.js") },
+    Capability { name: "secrets", register: secrets::register, script: include_str!("secrets/secrets.js") },
 ];

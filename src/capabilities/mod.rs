@@ -6,8 +6,10 @@
 pub mod context;
 pub mod db;
 pub mod events;
+pub mod grant;
 pub mod http;
 pub mod log;
+pub mod secrets;
 pub mod services;
 pub mod storage;
 pub mod tasks;
@@ -16,8 +18,11 @@ pub mod utils;
 /// What the process owns.
 pub struct Process {
     pub db: db::Process,
+    /// The permissions that tables need.
+    pub tables: std::sync::Arc<db::Rules>,
     pub events: events::Process,
     pub http: http::Process,
+    pub secrets: secrets::Process,
     pub services: services::Process,
     pub storage: storage::Process,
 }
@@ -25,7 +30,12 @@ pub struct Process {
 /// What a tenant's script is granted.
 #[derive(Debug, Clone, Default)]
 pub struct Grant {
+    pub capabilities: grant::Allowed<grant::Capability>,
+    pub db: db::Grant,
+    pub events: events::Grant,
     pub http: http::Grant,
+    pub secrets: secrets::Grant,
+    pub services: services::Grant,
 }
 
 /// What one call holds.

@@ -49,6 +49,7 @@ fn inspect(file: &Path) -> Result<serde_json::Value, String> {
             "entries": description.entries,
             "default_entry": description.default_entry(),
             "source_sha256": description.source,
+            "declares": description.declared,
         },
         "engine": { "airlock": env!("CARGO_PKG_VERSION"), "sha256": digest },
         "imports": imports,
@@ -104,6 +105,12 @@ fn print(found: &serde_json::Value) {
         &text("/script/source_sha256").chars().take(16).collect::<String>()
     );
     println!("entries   {} (default: {})", list("/script/entries").join(", "), text("/script/default_entry"));
+    let declared = found.pointer("/script/declares").and_then(|lists| lists.as_object()).cloned().unwrap_or_default();
+    let lines: Vec<_> = declared
+        .keys()
+        .map(|name| format!("{name}: {}", list(&format!("/script/declares/{name}")).join(", ")))
+        .collect();
+    println!("declares  {}", if lines.is_empty() { "nothing".to_owned() } else { lines.join("\n          ") });
     println!("engine    airlock {}, {}", text("/engine/airlock"), text("/engine/sha256"));
     println!(
         "size      {} = engine {} + snapshot {}",

@@ -5,6 +5,7 @@ mod db;
 mod inspect;
 mod report;
 mod run;
+mod secrets;
 mod serve;
 
 use std::path::PathBuf;
@@ -47,6 +48,7 @@ enum Verb {
     Db(db::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
+    Secrets(secrets::Arguments),
     Serve(serve::Arguments),
 }
 
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
                 Verb::Db(arguments) => db::run(arguments).await,
                 Verb::Inspect(arguments) => inspect::run(arguments),
                 Verb::Run(arguments) => run::run(arguments).await,
+                Verb::Secrets(arguments) => secrets::run(arguments).await,
                 Verb::Serve(arguments) => serve::run(arguments).await,
             }
         })

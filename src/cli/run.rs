@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{Exit, report, settings, user_cache};
+use crate::capabilities::grant::Operator;
 use crate::compile::artifact::Description;
 use crate::host::{self, Host, Run};
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, ScriptError, Status};
 use crate::settings::Settings;
-use crate::tenant::{Execution, Identity, Script, Tenant, User};
+use crate::tenant::{Execution, Identity, Permissions, Script, Tenant, User};
 
 /// Run a script, from its source or compiled
 ///
@@ -97,11 +98,8 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
     }
     settings.limits.memory = settings.limits.memory.max(limits.memory);
     let shown = super::compile::shown(&arguments.file);
-    let mut identity = identity(&settings, context.as_deref(), &shown).map_err(usage)?;
-    let grant = match &known {
-        Some(script) => host::grant(script).map_err(|reason| usage(format!("{reason:#}")))?,
-        None => Default::default(),
-    };
+    let run_as = known.as_ref().and_then(|script| script.run_as.as_deref());
+    let mut identity = identity(&settings, context.as_deref(), run_as, &shown).map_err(usage)?;
 
     let cache = temporary.is_some().then(user_cache).flatten();
     let host = Host::open_with_cache(settings, cache).await.map_err(|reason| usage(format!("{reason:#}")))?;
@@ -111,6 +109,9 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
         Err(problem) if arguments.json => return Err(compile_problem(problem)),
         Err(problem) => return Err(report::program(&problem)),
     };
+    // Whoever runs a file that no settings speak of is the operator.
+    let operator = known.as_ref().map_or(Operator::Developer, |script| Operator::Settings(&script.grants));
+    let grant = host::grant(&program, operator).map_err(|reason| usage(format!("{reason:#}")))?;
     let entry = arguments.entry.or_else(|| known.and_then(|script| script.entry.clone()));
     check_entry(program.description(), entry.as_deref()).map_err(usage)?;
     // Log lines name what the author wrote, as stacks do, also where it runs compiled.
@@ -193,7 +194,7 @@ struct ContextExecution {
     triggered_by: Option<String>,
 }
 
-fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Identity, String> {
+fn identity(settings: &Settings, context: Option<&str>, run_as: Option<&str>, file: &str) -> Result<Identity, String> {
     let context: Context = match context {
         Some(text) => serde_json::from_str(text).map_err(|error| format!("--context: {}", reason(&error)))?,
         None => Context::default(),
@@ -205,15 +206,17 @@ fn identity(settings: &Settings, context: Option<&str>, file: &str) -> Result<Id
             .first()
             .map_or_else(|| Tenant { id: "local".into(), name: "Local".into() }, |known| known.tenant.clone()),
     };
+    let account = settings.service_accounts.iter().find(|account| Some(account.id.as_str()) == run_as);
     let user = context
         .user
+        .or_else(|| account.cloned())
         .or_else(|| settings.users.iter().find(|known| known.tenant == tenant.id).map(|known| known.user.clone()));
     let user = user.or_else(|| {
         settings.tenants.is_empty().then(|| User {
             id: "local".into(),
             email: "local@localhost".into(),
             name: "Local".into(),
-            permissions: Vec::new(),
+            permissions: Permissions::default(),
         })
     });
     let script = context.script.unwrap_or_default();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Exit, report, settings};
-use crate::host::{self, Host};
+use crate::host::Host;
 use crate::server::{Server, stop_signal};
 use crate::settings::ScriptKind;
 
@@ -36,9 +36,6 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
     let mut settings = settings(Some(&path))?;
     if let Some(listen) = arguments.listen {
         settings.server.listen = listen;
-    }
-    for script in &settings.scripts {
-        host::grant(script).map_err(|reason| failed(format!("{reason:#}")))?;
     }
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
 

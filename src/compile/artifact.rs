@@ -5,6 +5,7 @@ use wasm_encoder::Encode;
 use wasmparser::{DataKind, Operator, Parser, Payload};
 
 use super::image;
+use crate::capabilities::grant::{self, Lists};
 use crate::runtime::engine::{BASE, ENGINE, HEAD, TAIL};
 
 /// What an artifact says of its script.
@@ -16,6 +17,9 @@ pub struct Description {
     pub entries: Vec<String>,
     /// SHA-256 of the source, in hexadecimal.
     pub source: String,
+    /// What the script declares that it uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Lists>,
 }
 
 impl Description {
@@ -159,6 +163,12 @@ fn rebuild(snapshot: &[u8]) -> Result<(Vec<u8>, Description), NotAnArtifact> {
         }
     }
     let description: Description = description.ok_or(Bad("it does not say what it is"))?;
+    let declared = description.declared.iter().flatten();
+    if declared.into_iter().any(|(list, entries)| {
+        entries.len() > grant::ENTRIES || entries.iter().any(|entry| grant::read(list, entry).as_ref() != Ok(entry))
+    }) {
+        return Err(Bad("what it declares is not in order"));
+    }
     let size = size
         .filter(|size| *size <= MAX_SNAPSHOT && *size >= base_size())
         .ok_or(Bad("its memory has an impossible size"))?;

@@ -5,6 +5,7 @@
 //! the snapshot.
 
 pub mod artifact;
+mod declaration;
 pub mod frame;
 pub mod image;
 pub mod source;
@@ -226,7 +227,8 @@ async fn load(
         );
         return Ok(Err(CompileError::Refused { message }));
     }
-    let description = Description { file: file.to_owned(), entries, source: digest };
+    let declared = source.declared.clone();
+    let description = Description { file: file.to_owned(), entries, source: digest, declared };
     Ok(Ok(snapshot(bytes, description)))
 }
 

@@ -6,7 +6,8 @@ use oxc::parser::{ParseOptions, Parser};
 use oxc::semantic::SemanticBuilder;
 use oxc::span::SourceType;
 
-use super::frame;
+use super::{declaration, frame};
+use crate::capabilities::grant::Lists;
 
 /// How the engine evaluates a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Source {
     /// The functions at the top level of a script. A module's exports are known
     /// only once it has run.
     pub functions: Vec<String>,
+    /// What it declares that it uses.
+    pub declared: Option<Lists>,
 }
 
 /// A source that does not parse.
@@ -106,22 +109,26 @@ fn read_here(file: &str, text: &str) -> Result<Source, SyntaxError> {
     if let Ok(parsed) = &module
         && parsed.is_module
     {
-        return Ok(Source { form: Form::Module, functions: Vec::new() });
+        return Ok(Source { form: Form::Module, functions: Vec::new(), declared: parsed.declared.clone() });
     }
     match parse(file, text, SourceType::script(), false) {
-        Ok(parsed) if parsed.functions.is_empty() => Ok(Source { form: Form::Body, functions: Vec::new() }),
-        Ok(parsed) => Ok(Source { form: Form::Script, functions: parsed.functions }),
+        Ok(parsed) if parsed.functions.is_empty() => Ok(body(parsed)),
+        Ok(Parsed { functions, declared, .. }) => Ok(Source { form: Form::Script, functions, declared }),
         Err(error) => {
             if text_has_module_syntax(text) {
                 return Err(module.err().unwrap_or(error));
             }
             // `return` and `await` at the top level, in a text that is its own entry.
             match parse(file, text, SourceType::mjs(), true) {
-                Ok(parsed) if parsed.functions.is_empty() => Ok(Source { form: Form::Body, functions: Vec::new() }),
+                Ok(parsed) if parsed.functions.is_empty() => Ok(body(parsed)),
                 _ => Err(error),
             }
         }
     }
+}
+
+fn body(parsed: Parsed) -> Source {
+    Source { form: Form::Body, functions: Vec::new(), declared: parsed.declared }
 }
 
 /// Whether a text that parses as nothing was meant as a module.
@@ -132,6 +139,7 @@ fn text_has_module_syntax(text: &str) -> bool {
 struct Parsed {
     is_module: bool,
     functions: Vec<String>,
+    declared: Option<Lists>,
 }
 
 fn parse(file: &str, text: &str, kind: SourceType, allow_return: bool) -> Result<Parsed, SyntaxError> {
@@ -163,7 +171,10 @@ fn parse(file: &str, text: &str, kind: SourceType, allow_return: bool) -> Result
     if let Some(diagnostic) = checked.diagnostics.first() {
         return Err(problem(diagnostic));
     }
-    Ok(Parsed { is_module: parsed.module_record.has_module_syntax, functions: functions(&parsed.program.body) })
+    let declared = declaration::read(text, &parsed.program)
+        .map_err(|wrong| syntax_error(file, text, &wrong.message, wrong.offset, wrong.length, wrong.help))?;
+    let functions = functions(&parsed.program.body);
+    Ok(Parsed { is_module: parsed.module_record.has_module_syntax, functions, declared })
 }
 
 fn syntax_error(

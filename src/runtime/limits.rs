@@ -127,6 +127,10 @@ limits! {
     Events events: Count = 1_000;
     /// One event's data, as JSON text.
     EventBytes event_bytes: Size = 64 * KIB;
+    /// Secrets that a tenant may have: credentials, not data.
+    Secrets secrets: Count = 50;
+    /// One secret; a private key of 4096 bits has half of it.
+    SecretBytes secret_bytes: Size = 8 * KIB;
 }
 
 impl Limit {

@@ -1,5 +1,6 @@
 //! One call: a sandbox is made, used and dropped.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
@@ -224,10 +225,15 @@ impl Sandbox {
         let call = self.store.into_data();
         let memory_bytes = call.memory.peak as u64;
         let host_calls = call.counted(Limit::HostCalls);
-        let logs = call.held.log.into_lines();
         let (status, result, error) = match result {
             Ok(result) => (Status::Completed, Some(result), None),
-            Err(error) => {
+            Err(mut error) => {
+                let redactor = &call.held.log.redactor;
+                for text in [&mut error.name, &mut error.message, &mut error.stack] {
+                    if let Cow::Owned(redacted) = redactor.redact(text) {
+                        *text = redacted;
+                    }
+                }
                 let status = match &error.limit {
                     None => Status::Failed,
                     Some(limit) if limit.name == Limit::Timeout.name() => Status::Timeout,
@@ -236,6 +242,7 @@ impl Sandbox {
                 (status, None, Some(error))
             }
         };
+        let logs = call.held.log.into_lines();
         Outcome { status, result, error, logs, fuel, duration, memory_bytes, host_calls }
     }
 }

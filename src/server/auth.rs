@@ -48,13 +48,3 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let sound = scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty() && token.len() <= MAX_TOKEN;
     sound.then_some(token)
 }
-
-/// Whether the permissions hold the one that is needed: the same, `*`, or
-/// `reports.*` for all that begins with `reports.`.
-pub fn holds(permissions: &[String], needed: &str) -> bool {
-    permissions.iter().any(|held| match held.strip_suffix('*') {
-        Some("") => true,
-        Some(prefix) => prefix.ends_with('.') && needed.starts_with(prefix),
-        None => held == needed,
-    })
-}

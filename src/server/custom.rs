@@ -13,13 +13,12 @@ use axum::http::header::{ALLOW, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::auth::holds;
 use super::problem::Problem;
 use super::{App, ExecutionId, Invocation, Invoke, Served, TenantRoutes, request, response, route};
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, Status};
-use crate::settings::{ScriptSettings, UserSettings};
-use crate::tenant::{Execution, Identity, Script};
+use crate::settings::ScriptSettings;
+use crate::tenant::{Execution, Identity, Script, User};
 
 const PREFIX: &str = "/api/custom/";
 const X_TENANT: &str = "x-tenant";
@@ -37,7 +36,14 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
         Problem::unavailable("overloaded", "The host has as many requests under way as it takes.").retry()
     })?;
     let (head, body) = request.into_parts();
-    let caller = app.directory.caller(&head.headers)?;
+    let caller = match app.directory.caller(&head.headers)? {
+        Some(known) => {
+            let user = app.scripts.user(&known.tenant, &known.user.id).ok_or_else(Problem::unauthorized)?;
+            Some(Caller { tenant: known.tenant.clone(), user })
+        }
+        None => None,
+    };
+    let caller = caller.as_ref();
     if let Some(caller) = caller {
         served.tenant.clone_from(&caller.tenant);
         served.user = Some(caller.user.id.clone());
@@ -95,6 +101,13 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
     }
 }
 
+/// Who calls.
+struct Caller {
+    /// The tenant's id.
+    tenant: String,
+    user: User,
+}
+
 /// The scripts at a path, and the tenant whose they are.
 struct Found<'a> {
     tenant: &'a TenantRoutes,
@@ -102,12 +115,7 @@ struct Found<'a> {
     scripts: &'a [Arc<ScriptSettings>],
 }
 
-fn find<'a>(
-    app: &'a App,
-    caller: Option<&UserSettings>,
-    headers: &HeaderMap,
-    path: &[String],
-) -> Result<Found<'a>, Problem> {
+fn find<'a>(app: &'a App, caller: Option<&Caller>, headers: &HeaderMap, path: &[String]) -> Result<Found<'a>, Problem> {
     let mut named = headers.get_all(X_TENANT).iter();
     let (name, more) = (named.next(), named.next());
     if more.is_some() {
@@ -141,9 +149,9 @@ fn find<'a>(
     }
 }
 
-fn permit(script: &ScriptSettings, caller: Option<&UserSettings>) -> Result<(), Problem> {
+fn permit(script: &ScriptSettings, caller: Option<&Caller>) -> Result<(), Problem> {
     let (Some(needed), Some(caller)) = (&script.permission, caller) else { return Ok(()) };
-    if holds(&caller.user.permissions, needed) {
+    if caller.user.permissions.hold(needed) {
         return Ok(());
     }
     Err(Problem::forbidden("permission_missing", format!("This needs the permission `{needed}`.")))
@@ -156,12 +164,7 @@ fn options(allow: &str) -> Result<Response, Problem> {
     Ok(response)
 }
 
-fn identify(
-    tenant: &TenantRoutes,
-    caller: Option<&UserSettings>,
-    script: &ScriptSettings,
-    id: &ExecutionId,
-) -> Identity {
+fn identify(tenant: &TenantRoutes, caller: Option<&Caller>, script: &ScriptSettings, id: &ExecutionId) -> Identity {
     Identity {
         tenant: tenant.tenant.clone(),
         user: caller.map(|caller| caller.user.clone()),

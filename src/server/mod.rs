@@ -35,13 +35,16 @@ pub use listener::{Server, ServerError, stop_signal};
 
 use crate::runtime::outcome::Outcome;
 use crate::settings::{ScriptSettings, ServerSettings, Settings};
-use crate::tenant::{Identity, Tenant};
+use crate::tenant::{Identity, Tenant, User};
 use auth::Directory;
 use problem::Problem;
 use route::Table;
 
 /// What runs scripts.
 pub trait Scripts: Send + Sync + 'static {
+    /// A user with the permissions of now; None where there is none any more.
+    fn user(&self, tenant: &str, id: &str) -> Option<User>;
+
     /// Runs a script once. The future is dropped when the caller goes away or
     /// the host has to stop; the call must end with it.
     fn invoke(&self, request: Invoke) -> BoxFuture<'_, Invocation>;
@@ -51,6 +54,7 @@ pub trait Scripts: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct Invoke {
     pub script: Arc<ScriptSettings>,
+    /// Whose user is looked up once more when the call begins.
     pub identity: Arc<Identity>,
     /// The entry's one argument, as JSON text: `req`, as request.rs shapes it.
     pub input: String,

@@ -15,12 +15,13 @@ use tokio::sync::{Notify, oneshot};
 use super::*;
 use crate::runtime::outcome::{LimitInfo, ScriptError, Status};
 use crate::settings::{ScriptKind, TenantSettings, TokenDigest, UserSettings};
-use crate::tenant::User;
+use crate::tenant::{People, Permissions, User};
 use route::{Pattern, Route};
 
 /// Answers by the script's name; `returns` gives back the request's body.
 #[derive(Default)]
 struct Fake {
+    people: People,
     calls: Mutex<Vec<Invoke>>,
     began: Notify,
     release: Notify,
@@ -41,6 +42,10 @@ impl Fake {
 }
 
 impl Scripts for Fake {
+    fn user(&self, tenant: &str, id: &str) -> Option<User> {
+        self.people.user(tenant, id)
+    }
+
     fn invoke(&self, request: Invoke) -> BoxFuture<'_, Invocation> {
         Box::pin(async move {
             self.calls.lock().unwrap().push(request.clone());
@@ -103,7 +108,8 @@ fn script(name: &str, path: &str, methods: &str, change: impl FnOnce(&mut Script
         entry: None,
         route: Some(Route { pattern: Pattern::parse(path).unwrap(), methods }),
         tenants: None,
-        http: Vec::new(),
+        grants: Default::default(),
+        run_as: None,
         limits: Default::default(),
         permission: None,
         public: false,
@@ -121,7 +127,7 @@ fn user(id: &str, tenant: &str, permissions: &[&str]) -> UserSettings {
         tenant: tenant.to_owned(),
         user: User {
             id: id.to_owned(),
-            permissions: permissions.iter().map(|permission| (*permission).to_owned()).collect(),
+            permissions: Permissions::new(permissions.iter().map(|permission| (*permission).to_owned())),
             ..User::default()
         },
         token: TokenDigest::of(format!("{id}-token").as_bytes()),
@@ -186,7 +192,8 @@ impl Host {
     async fn start(change: impl FnOnce(&mut Settings)) -> Host {
         let mut settings = settings();
         change(&mut settings);
-        let fake = Arc::new(Fake::default());
+        let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
+        let fake = Arc::new(Fake { people: People::new(users, []), ..Fake::default() });
         let server = Server::bind(&settings, fake.clone()).await.unwrap();
         let address = server.address();
         let (stop, stopped) = oneshot::channel();

@@ -3,7 +3,13 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
 use super::{Settings, SettingsError};
+use crate::capabilities::grant::shown;
+use crate::capabilities::secrets::{KEY_BYTES, Key, Keys};
 use crate::runtime::limits::{Limit, Limits};
 
 /// Applies the variables that belong to no script.
@@ -22,7 +28,53 @@ pub(super) fn apply(settings: &mut Settings, variable: &impl Fn(&str) -> Option<
     if let Some(seconds) = number("SCRIPT_VM_TIMEOUT_SECONDS", "seconds", super::file::DAY / 1000, variable)? {
         settings.sandboxes.wait = Duration::from_secs(seconds);
     }
+    if let Some(text) = set("AIRLOCK_SECRETS_KEYS", variable) {
+        settings.secrets = keys(&text).map_err(|reason| {
+            // Without the text: it is secret.
+            SettingsError::plain(format!(
+                "the environment variable AIRLOCK_SECRETS_KEYS takes `id:key`, several with commas between: {reason}"
+            ))
+        })?;
+    }
     Ok(())
+}
+
+fn keys(text: &str) -> Result<Keys, String> {
+    let mut keys: Vec<Key> = Vec::new();
+    for one in text.split(',') {
+        let (id, bytes) = one.trim().split_once(':').ok_or("one of them has no `:`")?;
+        if keys.iter().any(|key| key.id == id) {
+            return Err(format!("there are two keys `{id}`"));
+        }
+        keys.push(key(id, bytes)?);
+    }
+    Ok(Keys(keys.into()))
+}
+
+/// Reads a key for secrets, in hexadecimal or base64. The error does not quote it.
+pub(super) fn key(id: &str, text: &str) -> Result<Key, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
+        return Err(format!("`{}` is not a key's id: it has letters, digits, `-`, `_` and `.`", shown(id)));
+    }
+    let text = text.trim();
+    let bytes = Zeroizing::new(
+        match text.len() {
+            64 => hexadecimal(text),
+            _ => STANDARD.decode(text).ok(),
+        }
+        .unwrap_or_default(),
+    );
+    let bytes = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| {
+        format!("the key `{id}` is not {KEY_BYTES} bytes in hexadecimal or base64; `openssl rand -hex {KEY_BYTES}` makes one")
+    })?;
+    Ok(Key { id: id.to_owned(), bytes: Zeroizing::new(bytes) })
+}
+
+pub(super) fn hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digits = text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
+    let digits: Zeroizing<Vec<u8>> = Zeroizing::new(digits.collect::<Option<_>>()?);
+    digits.len().is_multiple_of(2).then(|| digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 /// Applies the variables that are limits. A script's own limits go over them.

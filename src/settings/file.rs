@@ -21,9 +21,12 @@ use super::{
     HttpSettings, ScriptKind, ScriptSettings, ServiceSettings, Settings, SettingsError, SmtpSettings, TenantSettings,
     TokenDigest, UserSettings, environment,
 };
+use crate::capabilities::grant;
+use crate::capabilities::secrets::{Key, Keys};
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::{Pattern, Route};
-use crate::tenant::{Tenant, User};
+use crate::tenant::permission::{MOST, Needs};
+use crate::tenant::{Permissions, Tenant, User};
 
 /// The longest time that any setting may say, in milliseconds. Deadlines are
 /// reckoned from now on, and must not overflow.
@@ -46,8 +49,12 @@ struct File {
     sandboxes: SandboxTable,
     http: HttpTable,
     smtp: Option<SmtpTable>,
+    secrets: SecretsTable,
     tenants: Vec<TenantTable>,
+    roles: BTreeMap<String, Vec<Spanned<String>>>,
     users: Vec<UserTable>,
+    service_accounts: Vec<AccountTable>,
+    tables: BTreeMap<Spanned<String>, Needs>,
     services: BTreeMap<Spanned<String>, ServiceSettings>,
     scripts: Vec<ScriptTable>,
 }
@@ -105,8 +112,35 @@ struct UserTable {
     name: String,
     #[serde(default)]
     permissions: Vec<Spanned<String>>,
+    #[serde(default)]
+    roles: Vec<Spanned<String>>,
     token: Option<Spanned<String>>,
     token_sha256: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountTable {
+    id: Spanned<String>,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    permissions: Vec<Spanned<String>>,
+    #[serde(default)]
+    roles: Vec<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SecretsTable {
+    keys: Vec<KeyTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyTable {
+    id: Spanned<String>,
+    key: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +155,8 @@ struct ScriptTable {
     methods: Option<Spanned<Vec<Spanned<String>>>>,
     tenants: Option<Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
-    http: Vec<Spanned<String>>,
+    grants: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
+    run_as: Option<Spanned<String>>,
     timeout: Option<Spanned<Scalar>>,
     memory: Option<Spanned<Scalar>>,
     fuel: Option<Spanned<Scalar>>,
@@ -285,6 +320,10 @@ impl Reader<'_> {
             user_agent: file.http.user_agent.as_ref().map(header_text).transpose()?,
         };
         settings.smtp = file.smtp.as_ref().map(smtp).transpose()?;
+        settings.secrets = keys(&file.secrets.keys)?;
+        for (name, needs) in &file.tables {
+            settings.tables.insert(name.as_ref().clone(), needs.clone());
+        }
         for (name, service) in &file.services {
             if !is_identifier(name.as_ref()) {
                 let message = format!("`{}` cannot be a service's name", name.as_ref());
@@ -331,16 +370,24 @@ impl Reader<'_> {
                 let message = format!("the users `{other}` and `{id}` have the same token");
                 return Err(Fault::new(table.id.span(), message).help("give each user a token of their own"));
             }
-            let permissions = table
-                .permissions
-                .iter()
-                .map(|permission| words(permission, "a permission"))
-                .collect::<Result<_, _>>()?;
+            let permissions = permissions(&table.permissions, &table.roles, &file.roles)?;
             settings.users.push(UserSettings {
                 tenant,
                 user: User { id, email: table.email.clone(), name: table.name.clone(), permissions },
                 token,
             });
+        }
+
+        for table in &file.service_accounts {
+            let id = words(&table.id, "a service account's id")?;
+            let taken = settings.users.iter().any(|user| user.user.id == id);
+            if taken || settings.service_accounts.iter().any(|account| account.id == id) {
+                let message = format!("there is a user or service account `{id}` already");
+                return Err(Fault::new(table.id.span(), message).help("logs could not tell them apart"));
+            }
+            let permissions = permissions(&table.permissions, &table.roles, &file.roles)?;
+            let user = User { id, name: table.name.clone(), email: String::new(), permissions };
+            settings.service_accounts.push(user);
         }
         Ok(())
     }
@@ -386,7 +433,6 @@ impl Reader<'_> {
             return Err(Fault::new(permission.span(), "a public script has callers without permissions")
                 .help("leave out `permission` or `public`"));
         }
-        let hosts = table.http.iter().map(|host| words(host, "a host")).collect::<Result<_, _>>()?;
         Ok(ScriptSettings {
             route: route(table)?,
             name,
@@ -395,7 +441,8 @@ impl Reader<'_> {
             kind: table.kind,
             entry: table.entry.as_ref().map(|entry| words(entry, "an entry")).transpose()?,
             tenants,
-            http: hosts,
+            grants: grants(table)?,
+            run_as: table.run_as.as_ref().map(|id| account_of(settings, id)).transpose()?,
             limits,
             permission: table.permission.as_ref().map(|permission| words(permission, "a permission")).transpose()?,
             public,
@@ -408,6 +455,78 @@ impl Reader<'_> {
         self.files.push(Spanned::new(file.span(), resolved.clone()));
         Some(resolved)
     }
+}
+
+/// What the roles and the list itself say, each once.
+fn permissions(
+    own: &[Spanned<String>],
+    names: &[Spanned<String>],
+    roles: &BTreeMap<String, Vec<Spanned<String>>>,
+) -> Result<Permissions, Fault> {
+    let mut all = Vec::new();
+    for name in names {
+        let Some(role) = roles.get(name.as_ref()) else {
+            let known: Vec<&str> = roles.keys().map(String::as_str).collect();
+            return Err(unknown_name(name, "role", "[roles]", &known));
+        };
+        all.extend(role);
+    }
+    all.extend(own);
+    if all.len() > MOST {
+        let last = all.last().map_or(0..0, |last| last.span());
+        return Err(Fault::new(last, format!("somebody has at most {MOST} permissions"))
+            .help("`reports.*` stands for all that begins so"));
+    }
+    let texts = all.into_iter().map(|permission| words(permission, "a permission"));
+    Ok(Permissions::new(texts.collect::<Result<Vec<_>, _>>()?))
+}
+
+fn grants(table: &ScriptTable) -> Result<grant::Lists, Fault> {
+    let mut lists = grant::Lists::new();
+    for (name, entries) in &table.grants {
+        if !grant::LISTS.contains(&name.as_ref().as_str()) {
+            return Err(unknown_key(name.span(), name.as_ref(), &grant::LISTS));
+        }
+        if entries.len() > grant::ENTRIES {
+            return Err(Fault::new(name.span(), format!("a list has {} entries at most", grant::ENTRIES)));
+        }
+        let read = |entry: &Spanned<String>| {
+            grant::read(name.as_ref(), entry.as_ref()).map_err(|reason| Fault::new(entry.span(), reason))
+        };
+        lists.insert(name.as_ref().clone(), entries.iter().map(read).collect::<Result<_, _>>()?);
+    }
+    Ok(lists)
+}
+
+fn account_of(settings: &Settings, id: &Spanned<String>) -> Result<String, Fault> {
+    if settings.service_accounts.iter().any(|account| account.id == *id.as_ref()) {
+        return Ok(id.as_ref().clone());
+    }
+    let known: Vec<&str> = settings.service_accounts.iter().map(|account| account.id.as_str()).collect();
+    Err(unknown_name(id, "service account", "[[service_accounts]]", &known))
+}
+
+fn unknown_name(name: &Spanned<String>, what: &str, place: &str, known: &[&str]) -> Fault {
+    let fault = Fault::new(name.span(), format!("there is no {what} `{}`", name.as_ref()));
+    match closest(name.as_ref(), known) {
+        Some(known) => fault.help(format!("did you mean `{known}`?")),
+        None if known.is_empty() => fault.help(format!("add it under {place}")),
+        None => fault.help(format!("known here: {}", listed(known))),
+    }
+}
+
+/// Points at the ids, not at the keys: the place is printed.
+fn keys(tables: &[KeyTable]) -> Result<Keys, Fault> {
+    let mut keys: Vec<Key> = Vec::new();
+    for table in tables {
+        let id = table.id.as_ref();
+        if keys.iter().any(|key| key.id == *id) {
+            return Err(Fault::new(table.id.span(), format!("there is a key `{id}` already")));
+        }
+        let key = environment::key(id, table.key.as_ref()).map_err(|reason| Fault::new(table.id.span(), reason))?;
+        keys.push(key);
+    }
+    Ok(Keys(keys.into()))
 }
 
 fn route(table: &ScriptTable) -> Result<Option<Route>, Fault> {
@@ -478,12 +597,7 @@ fn tenant_of(settings: &Settings, id: &Spanned<String>) -> Result<String, Fault>
         return Ok(id.as_ref().clone());
     }
     let known: Vec<&str> = settings.tenants.iter().map(|known| known.tenant.id.as_str()).collect();
-    let fault = Fault::new(id.span(), format!("there is no tenant `{}`", id.as_ref()));
-    Err(match closest(id.as_ref(), &known) {
-        Some(known) => fault.help(format!("did you mean `{known}`?")),
-        None if known.is_empty() => fault.help("add it under [[tenants]]"),
-        None => fault.help(format!("the tenants are {}", listed(&known))),
-    })
+    Err(unknown_name(id, "tenant", "[[tenants]]", &known))
 }
 
 /// Points at the user's id, not at the token: the place is printed.
@@ -506,21 +620,16 @@ fn token(table: &UserTable) -> Result<TokenDigest, Fault> {
             }
             Ok(TokenDigest::of(token.as_bytes()))
         }
-        (None, Some(digest)) => match hexadecimal(digest.as_ref()) {
-            Some(digest) => Ok(TokenDigest(digest)),
-            None => fault(
-                "this user's `token_sha256` is not a SHA-256",
-                "it is 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints",
-            ),
-        },
+        (None, Some(digest)) => {
+            match environment::hexadecimal(digest.as_ref()).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
+                Some(digest) => Ok(TokenDigest(digest)),
+                None => fault(
+                    "this user's `token_sha256` is not a SHA-256",
+                    "it is 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints",
+                ),
+            }
+        }
     }
-}
-
-fn hexadecimal(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> =
-        text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    <[u8; 32]>::try_from(bytes).ok().filter(|_| digits.len() == 64)
 }
 
 fn limit_value(limit: Limit, value: &Spanned<Scalar>) -> Result<u64, Fault> {

@@ -24,8 +24,11 @@ use sha2::{Digest, Sha256};
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
 
+use crate::capabilities::grant;
+use crate::capabilities::secrets::Keys;
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::Route;
+use crate::tenant::permission::Needs;
 use crate::tenant::{Tenant, User};
 
 /// All settings, checked. `Default` is what holds without a file.
@@ -43,10 +46,16 @@ pub struct Settings {
     pub sandboxes: SandboxSettings,
     pub http: HttpSettings,
     pub smtp: Option<SmtpSettings>,
+    /// The keys that secrets are encrypted with. Ids are unique.
+    pub secrets: Keys,
     /// Unique by id, case aside: an id names a file.
     pub tenants: Vec<TenantSettings>,
     /// Each in a tenant that exists, with a token that no other user has.
     pub users: Vec<UserSettings>,
+    /// Who scripts run as where nobody calls. Ids are unique, and no user's.
+    pub service_accounts: Vec<User>,
+    /// The permissions that tables need, by the table; `*` is for all others.
+    pub tables: BTreeMap<String, Needs>,
     /// By the name that scripts use.
     pub services: BTreeMap<String, ServiceSettings>,
     /// Unique by name. No two routes of one tenant collide.
@@ -152,6 +161,16 @@ pub struct ServiceSettings {
     pub table: Option<String>,
     /// The column that `get`, `update` and `delete` go by.
     pub key: Option<String>,
+    /// The permission that reading needs: `list`, `count` and `get`.
+    pub read: Option<String>,
+    /// The permission that everything else needs; as reading where there is none.
+    pub write: Option<String>,
+}
+
+impl ServiceSettings {
+    pub fn needs(&self) -> Needs {
+        Needs { read: self.read.clone(), write: self.write.clone() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -180,8 +199,11 @@ pub struct ScriptSettings {
     pub route: Option<Route>,
     /// The tenants that have the script; None is all of them.
     pub tenants: Option<Vec<String>>,
-    /// Hosts that it may reach over HTTP. Empty: none.
-    pub http: Vec<String>,
+    /// What it may use, of which each list was read. One that is not there is
+    /// left to what the script declares.
+    pub grants: grant::Lists,
+    /// The service account that it runs as where no user calls.
+    pub run_as: Option<String>,
     /// The limits of its calls: the general ones with its own over them. Its
     /// own may be wider as well as narrower: the operator wrote both.
     pub limits: Limits,
@@ -233,8 +255,11 @@ impl Default for Settings {
             sandboxes: SandboxSettings::default(),
             http: HttpSettings::default(),
             smtp: None,
+            secrets: Keys::default(),
             tenants: Vec::new(),
             users: Vec::new(),
+            service_accounts: Vec::new(),
+            tables: BTreeMap::new(),
             services: BTreeMap::new(),
             scripts: Vec::new(),
         }

@@ -59,13 +59,29 @@ id = "ann"
 tenant = "acme"
 email = "ann@acme.example"
 name = "Ann"
-permissions = ["reports.view"]
+roles = ["seller"]
+permissions = ["reports.view", "orders.view"]
 token = "ann-secret"
 
 [[users]]
 id = "ann"
 tenant = "globex"
 token_sha256 = "9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08"
+
+[roles]
+seller = ["orders.view", "clients.*"]
+
+[[service_accounts]]
+id = "nightly"
+name = "Nightly jobs"
+roles = ["seller"]
+
+[secrets]
+keys = [{ id = "2026", key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=" }]
+
+[tables.orders]
+read = "orders.view"
+write = "orders.edit"
 
 [services.clients]
 [services.people]
@@ -90,7 +106,9 @@ type = "http"
 path = "/orders/:id"
 methods = ["get"]
 tenants = ["acme"]
-http = ["api.example.com"]
+grants.http = ["api.example.com"]
+grants.tables = ["orders(read)"]
+run_as = "nightly"
 entry = "show"
 public = true
 
@@ -119,6 +137,11 @@ fn a_full_file() {
     assert_eq!(settings.tenants[1].tenant.name, "globex");
     assert_eq!(settings.users[0].token, TokenDigest::of(b"ann-secret"));
     assert_eq!(settings.users[1].token, TokenDigest::of(b"test"));
+    let permissions = |user: &User| user.permissions.iter().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(permissions(&settings.users[0].user), ["orders.view", "clients.*", "reports.view"]);
+    assert_eq!(permissions(&settings.service_accounts[0]), ["orders.view", "clients.*"]);
+    assert_eq!(*settings.secrets.first().unwrap().bytes, [1; 32]);
+    assert_eq!(settings.tables["orders"].write.as_deref(), Some("orders.edit"));
     assert_eq!(settings.services["clients"], ServiceSettings::default());
     assert_eq!(settings.services["people"].table.as_deref(), Some("clients"));
     assert_eq!(settings.services["notifications"].kind, ServiceKind::Notifications);
@@ -136,6 +159,10 @@ fn a_full_file() {
     assert_eq!(order.limits, settings.limits);
     assert!(order.belongs_to("acme") && !order.belongs_to("globex"));
     assert!(order.public);
+    assert_eq!(order.grants["http"], ["api.example.com"]);
+    assert_eq!(order.grants["tables"], ["orders (read)"]);
+    assert_eq!(order.run_as.as_deref(), Some("nightly"));
+    assert!(report.grants.is_empty());
     assert_eq!(nightly.kind, ScriptKind::Cron);
     assert!(nightly.route.is_none());
     assert_eq!(settings.longest_call(), Duration::from_millis(10_500));
@@ -180,10 +207,21 @@ fn the_environment_wins() {
         ("SCRIPT_TIMEOUT_SECONDS", "0", "from 1 to 86400"),
         ("SCRIPT_MAX_MEMORY_MB", "99999999999999999999", "from 1 to 4096"),
         ("SCRIPT_VM_POOL_SIZE", "-1", "from 1 to 10000"),
+        ("AIRLOCK_SECRETS_KEYS", "hunter2", "takes `id:key`, several with commas between: one of them has no `:`"),
+        ("AIRLOCK_SECRETS_KEYS", "a:hunter2", "the key `a` is not 32 bytes in hexadecimal or base64"),
     ] {
         let error = parse_in("", |asked| (asked == name).then(|| text.to_owned())).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
+}
+
+#[test]
+fn keys_of_the_environment_take_the_place_of_the_files() {
+    let keys = format!("new:{}, old:{}", "02".repeat(32), "A".repeat(43) + "=");
+    let settings = parse_in(FULL, |name| (name == "AIRLOCK_SECRETS_KEYS").then(|| keys.clone())).unwrap();
+    let ids: Vec<_> = settings.secrets.0.iter().map(|key| (key.id.as_str(), key.bytes[0])).collect();
+    assert_eq!(ids, [("new", 2), ("old", 0)]);
 }
 
 /// Settings, the line and column of the fault, and what the report says.
@@ -209,6 +247,25 @@ const WRONG: &[(&str, usize, usize, &[&str])] = &[
     ("[sandboxes]\ncount = \"many\"", 2, 9, &["a whole number from 1 to 10000"]),
     ("[http]\nprivate_networks = [\"10.0.0.0/33\"]", 2, 21, &["is not a network", "10.1.2.0/24"]),
     ("[smtp]\nurl = \"http://user:hunter2@x\"", 2, 7, &["not the URL of a mail server", "url = \"****"]),
+    (
+        "[secrets]\nkeys = [{ id = \"a\", key = \"hunter2\" }]",
+        2,
+        16,
+        &["not 32 bytes", "openssl rand -hex 32", "key = \"*******\""],
+    ),
+    ("[secrets]\nkeys = [{ id = \"a b\", key = \"x\" }]", 2, 16, &["not a key's id"]),
+    ("[[service_accounts]]\nid = \"a\"\nroles = [\"seler\"]", 3, 10, &["there is no role `seler`", "[roles]"]),
+    (
+        "[[service_accounts]]\nid = \"a\"\nroles = [\"seler\"]\n[roles]\nseller = []",
+        3,
+        10,
+        &["there is no role `seler`", "did you mean `seller`?"],
+    ),
+    ("[[service_accounts]]\nid = \"a\"\n[[service_accounts]]\nid = \"a\"", 4, 6, &["service account `a` already"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\nrun_as = \"b\"", 4, 10, &["there is no service account `b`"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ngrants.tabels = []", 4, 8, &["`tabels`", "did you mean `tables`?"]),
+    ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ngrants.http = [\"a/b\"]", 4, 16, &["it has a path"]),
+    ("[tables.orders]\nreed = \"a\"", 2, 1, &["unknown key `reed`", "did you mean `read`?"]),
     ("data = \n", 1, 8, &["airlock.toml:1:"]),
     ("[[tenants]]\nname = \"x\"", 1, 1, &["this table lacks `id`"]),
     ("[[tenants]]\nid = \"../x\"", 2, 6, &["`../x` cannot be a tenant's id"]),

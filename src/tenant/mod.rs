@@ -1,10 +1,17 @@
 //! For whom a call runs. Comes in with the call, never from the script.
 
+mod people;
+pub mod permission;
+
+pub use people::People;
+pub use permission::Permissions;
+
 /// Set at once for a call and shared by everything that it starts.
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub tenant: Tenant,
-    /// None where no user started the call, as in a scheduled one.
+    /// The user or service account that the call runs as, with the permissions
+    /// of when it began. None: it runs for nobody and has no permissions.
     pub user: Option<User>,
     pub script: Script,
     pub execution: Execution,
@@ -25,7 +32,17 @@ pub struct User {
     pub email: String,
     pub name: String,
     /// Such as `clients.view` or `reports.*`.
-    pub permissions: Vec<String>,
+    pub permissions: Permissions,
+}
+
+impl User {
+    /// As messages name the user.
+    pub fn shown(&self) -> String {
+        match [&self.name, &self.email].into_iter().find(|text| !text.is_empty()) {
+            Some(name) => format!("{name} ({})", self.id),
+            None => self.id.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,11 +3,15 @@
 
 interface Context {
   readonly tenant: { readonly id: string; readonly name: string };
-  /** Null where no user started the call, as in a scheduled one. */
+  /**
+   * As whom the call runs: its user, or the service account of a scheduled
+   * script. Null where there is neither; then the call has no permissions.
+   */
   readonly user: {
     readonly id: string;
     readonly email: string;
     readonly name: string;
+    /** Of when the call began. Names with `*`, such as `reports.*`, hold for all below. */
     readonly permissions: readonly string[];
   } | null;
   readonly script: {

@@ -18,7 +18,7 @@ impl From<&Identity> for Context {
             id,
             email,
             name,
-            permissions,
+            permissions: permissions.into(),
         });
         // The script's file is the host's business.
         let tenant::Script { id, name, kind, file: _ } = &identity.script;

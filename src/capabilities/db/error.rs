@@ -56,11 +56,16 @@ pub fn parameters(expected: usize, given: usize) -> Failure {
 }
 
 /// What is perhaps meant where there is no table of that name.
-pub fn table_hint<T: AsRef<str>>(name: &str, tables: &[T]) -> String {
-    match closest(name, tables) {
+/// Names none that are not `known` to the script.
+pub fn table_hint<T: AsRef<str>>(name: &str, tables: &[T], known: impl Fn(&str) -> bool) -> String {
+    if tables.is_empty() {
+        return "this tenant has no tables yet".to_owned();
+    }
+    let tables: Vec<&str> = tables.iter().map(AsRef::as_ref).filter(|table| known(table)).collect();
+    match closest(name, &tables) {
         Some(table) => format!("did you mean {table}?"),
-        None if tables.is_empty() => "this tenant has no tables yet".to_owned(),
-        None => format!("there are: {}", list(tables)),
+        None if tables.is_empty() => "there are none that this script may read".to_owned(),
+        None => format!("there are: {}", list(&tables)),
     }
 }
 

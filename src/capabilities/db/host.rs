@@ -3,16 +3,28 @@
 use std::sync::Arc;
 
 use super::error::ended;
-use super::{Statement, Transaction};
+use super::{Access, Statement, Transaction};
 use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Host, Outcome, Value};
 use crate::runtime::call::Call;
 use crate::runtime::failure::Failure;
 use crate::runtime::operations::Ticket;
 
 impl Call {
+    /// What this call may do with tables.
+    pub fn access(&self) -> Access {
+        let tables = Arc::clone(&self.process.tables);
+        Access::new(Arc::clone(&self.identity), Arc::clone(&self.grant), tables)
+    }
+
+    /// Refuses a script that was granted no table at all: even a transaction
+    /// that does nothing keeps others waiting.
+    fn granted_tables(&self) -> Result<(), Failure> {
+        self.grant.db.check(|_| true, || ("the database".to_owned(), "TABLE (read)".to_owned()))
+    }
+
     /// Begins a statement, in a transaction of this call or by itself.
     fn start_on_database(&mut self, transaction: Option<u32>, statement: Result<Statement, Failure>) -> Ticket {
-        let statement = match statement {
+        let statement = match self.granted_tables().and(statement) {
             Ok(statement) => statement,
             Err(failure) => return self.refuse::<Outcome>(failure),
         };
@@ -22,9 +34,8 @@ impl Call {
                 None => self.refuse::<Outcome>(ended()),
             },
             None => {
-                let (db, identity) = (self.process.db.clone(), Arc::clone(&self.identity));
-                let limits = Arc::clone(&self.limits);
-                self.start(async move { db.run(&identity.tenant.id, &limits, statement).await })
+                let (db, access, limits) = (self.process.db.clone(), self.access(), Arc::clone(&self.limits));
+                self.start(async move { db.run(&access, &limits, statement).await })
             }
         }
     }
@@ -82,9 +93,11 @@ impl Host for Call {
     }
 
     fn start_begin(&mut self) -> wasmtime::Result<Ticket> {
-        let (db, identity) = (self.process.db.clone(), Arc::clone(&self.identity));
-        let limits = Arc::clone(&self.limits);
-        Ok(self.start(async move { db.begin(&identity.tenant.id, &limits).await }))
+        if let Err(failure) = self.granted_tables() {
+            return Ok(self.refuse::<Transaction>(failure));
+        }
+        let (db, access, limits) = (self.process.db.clone(), self.access(), Arc::clone(&self.limits));
+        Ok(self.start(async move { db.begin(&access, &limits).await }))
     }
 
     fn take_begin(&mut self, ticket: Ticket) -> wasmtime::Result<Result<u32, Failure>> {

@@ -4,6 +4,7 @@
 //! Scripts see the same API and the same values on both. What differs is said
 //! in [`sqlite`] and [`postgres`].
 
+pub mod access;
 mod build;
 mod deadline;
 mod error;
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::access::{Access, Grant, Rules};
 pub use self::error::{closest, list};
 pub use self::statement::Statement;
 use crate::runtime::bindings::airlock::script::db::Outcome;
@@ -77,18 +79,18 @@ impl Process {
     }
 
     /// Runs a statement by itself: what it writes is durable when it is answered.
-    pub async fn run(&self, tenant: &str, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
+    pub async fn run(&self, access: &Access, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
         match self {
-            Process::Sqlite(process) => process.run(tenant, limits, statement).await,
-            Process::Postgres(process) => process.run(tenant, limits, statement).await,
+            Process::Sqlite(process) => process.run(access, limits, statement).await,
+            Process::Postgres(process) => process.run(access, limits, statement).await,
         }
     }
 
     /// Begins a transaction that may write. On SQLite it waits while another does.
-    pub async fn begin(&self, tenant: &str, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
+    pub async fn begin(&self, access: &Access, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
         match self {
-            Process::Sqlite(process) => process.begin(tenant, limits).await.map(Transaction::Sqlite),
-            Process::Postgres(process) => process.begin(tenant, limits).await.map(Transaction::Postgres),
+            Process::Sqlite(process) => process.begin(access, limits).await.map(Transaction::Sqlite),
+            Process::Postgres(process) => process.begin(access, limits).await.map(Transaction::Postgres),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::runtime::limits::{Limit, Limits};
 
 /// One statement: SQL that a script wrote, or a table operation of `db` and of
 /// services. Checked against the limits that hold for both databases.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Statement {
     /// One statement with parameters `?` or `$1`, `$2`, …
     Script { sql: String, parameters: Vec<Value> },

@@ -5,19 +5,66 @@
 
 mod host;
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
+use crate::capabilities::grant::{Allowed, Entry};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
 use crate::store::Store;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
-use crate::tenant::Identity;
+use crate::tenant::{Identity, permission};
 
 const NAME_CHARACTERS: usize = 200;
+
+/// The events that a script may publish.
+pub type Grant = Allowed<Pattern>;
+
+/// Events by name, with `*` for a segment, as in `order.*`, or for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    pub fn allows(&self, name: &str) -> bool {
+        permission::covers(&self.0, name)
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Pattern, String> {
+        let sound = |segment: &str| segment == "*" || is_plain(segment);
+        if text.len() <= NAME_CHARACTERS && !text.is_empty() && text.split('.').all(sound) {
+            Ok(Pattern(text.to_owned()))
+        } else {
+            Err(format!("`{text}` names no events; write `order.created`, `order.*` or `*`"))
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Entry for Pattern {
+    const LIST: &'static str = "events";
+
+    fn covers(&self, other: &Pattern) -> bool {
+        self.allows(&other.0)
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte))
+}
 
 /// What one tenant's events in the outbox may take up. A tenant whose events
 /// nobody fetches must not fill the disk that all share.
@@ -124,8 +171,7 @@ impl Process {
 }
 
 fn check(limits: &Limits, name: &str, data: &str) -> Result<(), Failure> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
-    if name.is_empty() || name.len() > NAME_CHARACTERS || !name.bytes().all(plain) {
+    if name.is_empty() || name.len() > NAME_CHARACTERS || !is_plain(name) {
         let start: String = name.chars().take(40).collect();
         return Err(Failure::argument(format!(
             "events.publish: an event's name has 1 to {NAME_CHARACTERS} of the characters A-Z a-z 0-9 _ . : and -, unlike {start:?}; use one like `order.created`",

@@ -273,7 +273,7 @@ impl Process {
             _ => return malformed("the URL's host is not a name that can be looked up"),
         };
         url.set_fragment(None);
-        grant.check(&url).map_err(Refusal::Denied)?;
+        grant.check_url(&url).map_err(Refusal::Denied)?;
         match literal {
             Some(ip) if !self.rules.permits_at(ip, port) => {
                 tracing::info!(%ip, port, "a script asked for a blocked address");

@@ -28,6 +28,7 @@ use url::Url;
 use address::Rules;
 pub use pattern::{Pattern, PatternError};
 
+use crate::capabilities::grant::Allowed;
 use crate::runtime::failure::Failure;
 
 /// One URL, a redirect's included. Browsers and servers stop near this.
@@ -68,28 +69,19 @@ impl Default for Settings {
     }
 }
 
-/// What a script is granted: nothing unless it is listed. Written as a list of
-/// patterns, `http = ["api.example.com", "*.example.org"]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Grant {
-    /// Where requests may go, redirects included.
-    pub allow: Vec<Pattern>,
-}
+/// Where a script's requests may go, redirects included.
+pub type Grant = Allowed<Pattern>;
 
 impl Grant {
-    fn check(&self, url: &Url) -> Result<(), Failure> {
-        if self.allow.iter().any(|pattern| pattern.allows(url)) {
-            return Ok(());
-        }
-        let host = url.host_str().unwrap_or_default();
-        let wanted = match Pattern::of(url) {
-            Some(pattern) => pattern.to_string(),
-            None => host.to_owned(),
-        };
-        Err(Failure::denied(format!(
-            "this script is not granted requests to {host}; http = [\"{wanted}\"] on the script in airlock.toml allows them"
-        )))
+    fn check_url(&self, url: &Url) -> Result<(), Failure> {
+        self.check(
+            |pattern| pattern.allows(url),
+            || {
+                let host = url.host_str().unwrap_or_default();
+                let entry = Pattern::of(url).map_or_else(|| host.to_owned(), |pattern| pattern.to_string());
+                (format!("requests to {host}"), entry)
+            },
+        )
     }
 }
 

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use url::{Host, Url};
+
+use crate::capabilities::grant::Entry;
 
 /// One entry of a script's allow-list: a scheme, a host and a port.
 ///
@@ -21,8 +22,7 @@ use url::{Host, Url};
 /// Unencrypted requests are allowed only where `http://` is written. What a
 /// pattern allows is still subject to the rules on addresses: a pattern alone
 /// never opens a private network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     scheme: Scheme,
     host: Names,
@@ -193,17 +193,18 @@ impl fmt::Display for Pattern {
     }
 }
 
-impl TryFrom<String> for Pattern {
-    type Error = PatternError;
+impl Entry for Pattern {
+    const LIST: &'static str = "http";
 
-    fn try_from(text: String) -> Result<Pattern, PatternError> {
-        text.parse()
-    }
-}
-
-impl From<Pattern> for String {
-    fn from(pattern: Pattern) -> String {
-        pattern.to_string()
+    fn covers(&self, other: &Pattern) -> bool {
+        let below = |domain: &str, name: &str| name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+        (self.scheme, self.port) == (other.scheme, other.port)
+            && match (&self.host, &other.host) {
+                (Names::Every, _) => true,
+                (Names::Under(domain), Names::Under(other)) => domain == other || below(domain, other),
+                (Names::Under(domain), Names::One(Host::Domain(name))) => below(domain, name),
+                (host, other) => host == other,
+            }
     }
 }
 
@@ -269,6 +270,26 @@ mod tests {
                 assert!(!pattern.allows(&Url::parse(url).unwrap()), "{pattern} should deny {url}");
             }
             assert_eq!(pattern.to_string().parse(), Ok(pattern), "it reads as it is written");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_what_is_narrower() {
+        for (wide, narrow, covers) in [
+            ("*", "api.example.com", true),
+            ("*", "*.example.com", true),
+            ("*", "http://api.example.com", false),
+            ("*.example.com", "a.b.example.com", true),
+            ("*.example.com", "*.b.example.com", true),
+            ("*.example.com", "*.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", "evilexample.com", false),
+            ("api.example.com", "api.example.com", true),
+            ("api.example.com", "*.example.com", false),
+            ("api.example.com", "api.example.com:8443", false),
+        ] {
+            let (wide, narrow): (Pattern, Pattern) = (wide.parse().unwrap(), narrow.parse().unwrap());
+            assert_eq!(wide.covers(&narrow), covers, "{wide} for {narrow}");
         }
     }
 

@@ -14,6 +14,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
+use super::secrets::Redactor;
 use crate::runtime::limits::{Limit, Limits};
 use crate::tenant::Identity;
 
@@ -48,6 +49,8 @@ pub type Sink = Arc<dyn Fn(&RawValue) + Send + Sync>;
 pub struct Held {
     /// Set before the call to see its lines at once. They are kept all the same.
     pub sink: Option<Sink>,
+    /// Keeps the secrets out that the call was given.
+    pub redactor: Redactor,
     lines: Vec<Box<RawValue>>,
     bytes: u64,
     /// Nothing is written any more.
@@ -75,12 +78,16 @@ impl Held {
         if self.full {
             return;
         }
-        let mut line = opening(identity, now, level, shortened(message));
+        let redactor = &self.redactor;
+        let mut line = opening(identity, now, level, shortened(message, redactor));
         if let Some(fields) = fields {
-            add(&mut line, fields);
+            add(&mut line, fields, redactor);
         }
         let line = raw(&line);
-        let bytes = self.bytes + line.get().len() as u64;
+        // Looking for secrets costs in proportion to what is written, also where
+        // little of it is left.
+        let looked_at = if redactor.is_empty() { 0 } else { message.len().min(2 * MESSAGE_BYTES) };
+        let bytes = self.bytes + line.get().len().max(looked_at) as u64;
         let lines = self.lines.len() as u64 + 1;
         let beyond = [(Limit::LogLines, lines), (Limit::LogBytes, bytes)]
             .into_iter()
@@ -131,7 +138,7 @@ fn opening(identity: &Identity, now: DateTime<Utc>, level: Level, message: Strin
 }
 
 /// Adds the script's object to what the host says.
-fn add(line: &mut Map<String, Value>, fields: &str) {
+fn add(line: &mut Map<String, Value>, fields: &str, redactor: &Redactor) {
     if fields.len() > FIELDS_BYTES {
         let note = format!("left out: {} bytes, and a line takes {FIELDS_BYTES}", fields.len());
         line.insert("fields".to_owned(), Value::String(note));
@@ -143,7 +150,7 @@ fn add(line: &mut Map<String, Value>, fields: &str) {
         return;
     };
     let mut aside = Map::new();
-    for (name, value) in fields {
+    for (name, value) in redactor.redact_fields(fields) {
         if !RESERVED.contains(&name.as_str()) {
             line.insert(name, value);
         } else if line.get(&name) != Some(&value) {
@@ -155,12 +162,22 @@ fn add(line: &mut Map<String, Value>, fields: &str) {
     }
 }
 
-fn shortened(message: &str) -> String {
-    if message.len() <= MESSAGE_BYTES {
-        return message.to_owned();
+fn shortened(message: &str, redactor: &Redactor) -> String {
+    // As much as may be left, and a secret that reaches beyond.
+    let seen = message.floor_char_boundary(MESSAGE_BYTES.saturating_add(redactor.longest()));
+    let mut shown = redactor.redact(&message[..seen]);
+    let mut more = message.len() - seen;
+    let mut end = shown.len();
+    if more > 0 {
+        // Half a secret may stand at the end.
+        end -= redactor.longest().min(end);
     }
-    let end = message.floor_char_boundary(MESSAGE_BYTES);
-    format!("{}… ({} bytes more)", &message[..end], message.len() - end)
+    end = shown.floor_char_boundary(end.min(MESSAGE_BYTES));
+    if end < shown.len() {
+        more += shown.len() - end;
+        shown.to_mut().truncate(end);
+    }
+    if more > 0 { format!("{shown}… ({more} bytes more)") } else { shown.into_owned() }
 }
 
 #[cfg(test)]
@@ -261,6 +278,23 @@ mod tests {
         let message = line(&long, "{}")["message"].as_str().unwrap().to_owned();
         assert!(message.len() < MESSAGE_BYTES + 40);
         assert!(message.ends_with("é… (16386 bytes more)"));
+    }
+
+    #[test]
+    fn a_secret_does_not_show_where_a_message_is_cut_either() {
+        let secret = "0123456789abcdef".repeat(64);
+        let identity = identity("tenant-1");
+        for before in [0, 1, MESSAGE_BYTES - 1500, MESSAGE_BYTES - 10, MESSAGE_BYTES, MESSAGE_BYTES + 10] {
+            for times in [1, 40] {
+                let mut held = Held::default();
+                held.redactor.add("KEY", &secret);
+                let message = "x".repeat(before) + &secret.repeat(times);
+                held.write(&identity, &Limits::default(), now(), Level::Info, &message, None);
+                let shown = lines(held).remove(0)["message"].as_str().unwrap().to_owned();
+                assert!(!shown.contains("0123"), "{before} {times}: {shown}");
+                assert!(shown.len() < MESSAGE_BYTES + 40);
+            }
+        }
     }
 
     #[test]

@@ -23,16 +23,20 @@ mod table;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 
 use self::notifications::Notifications;
 use self::table::Table;
-use crate::capabilities::db;
+use crate::capabilities::db::{self, Access};
+use crate::capabilities::grant::{self, Allowed, Entry, shown};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
-use crate::tenant::Identity;
+use crate::tenant::permission::{Mode, Needs};
+use crate::tenant::{Identity, User};
 
 /// What `[services.<name>]` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
@@ -43,6 +47,47 @@ pub struct Settings {
     pub table: Option<String>,
     /// The column that `get`, `update` and `delete` find a row by; by default `id`.
     pub key: Option<String>,
+    /// The permissions that calling it needs.
+    #[serde(skip)]
+    pub needs: Needs,
+}
+
+/// The services that a script may call.
+pub type Grant = Allowed<Name>;
+
+/// A service by its name, or `*` for every one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(String);
+
+impl Name {
+    pub fn allows(&self, service: &str) -> bool {
+        self.0 == "*" || self.0 == service
+    }
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Name, String> {
+        match text == "*" || grant::is_name(text) {
+            true => Ok(Name(text.to_owned())),
+            false => Err(format!("`{text}` is not a service; write its name, or `*` for every one")),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Entry for Name {
+    const LIST: &'static str = "services";
+
+    fn covers(&self, other: &Name) -> bool {
+        self.allows(&other.0)
+    }
 }
 
 /// What a service is made of.
@@ -59,6 +104,8 @@ pub struct Process(Arc<Services>);
 
 struct Services {
     known: BTreeMap<String, Service>,
+    /// The permissions that calling them needs, by name.
+    needs: BTreeMap<String, Needs>,
     db: db::Process,
     notifications: Notifications,
 }
@@ -70,7 +117,8 @@ enum Service {
 
 impl Process {
     pub fn new(settings: BTreeMap<String, Settings>, db: db::Process, notifications: Notifications) -> Process {
-        Process(Arc::new(Services { known: known(settings), db, notifications }))
+        let needs = settings.iter().map(|(name, settings)| (name.clone(), settings.needs.clone())).collect();
+        Process(Arc::new(Services { known: known(settings), needs, db, notifications }))
     }
 }
 
@@ -104,10 +152,21 @@ fn find<'s>(known: &'s BTreeMap<String, Service>, name: &str) -> Result<&'s Serv
 }
 
 impl Services {
+    /// Refuses a service that the script was not granted, and a method that its
+    /// user lacks the permission for.
+    fn permit(&self, grant: &Grant, user: Option<&User>, service: &str, method: &str) -> Result<(), Failure> {
+        // That there is none is said later.
+        let Some(needs) = self.needs.get(service) else { return Ok(()) };
+        grant
+            .check(|name| name.allows(service), || (format!("the service {service}"), service.to_owned()))
+            .and_then(|()| needs.check(mode(method), user, || format!("services.{service}.{}", shown(method))))
+    }
+
     /// Calls a method with a JSON array of arguments; answers JSON text.
     async fn call(
         &self,
         identity: &Identity,
+        access: &Access,
         limits: &Arc<Limits>,
         service: &str,
         method: &str,
@@ -119,7 +178,11 @@ impl Services {
             Err(reason) => return Err(Failure::argument(format!("the arguments are not JSON: {reason}"))),
         };
         let answer = match find(&self.known, service)? {
-            Service::Table(table) => table.call(&self.db, &identity.tenant.id, limits, method, arguments).await?,
+            Service::Table(table) => {
+                let needs = self.needs.get(service).cloned().unwrap_or_default();
+                let access = access.of_service(&table.table, &needs);
+                table.call(&self.db, &access, limits, method, arguments).await?
+            }
             Service::Notifications => {
                 if method != "sendEmail" {
                     return Err(unknown_method(service, method, &["sendEmail"]));
@@ -143,7 +206,10 @@ fn unknown_method(service: &str, method: &str, known: &[&str]) -> Failure {
     Failure::argument(format!("the service `{service}` has no method `{}`; {hint}", shown(method)))
 }
 
-/// What a script called something, fit for a message.
-fn shown(name: &str) -> String {
-    name.chars().filter(|letter| !letter.is_control()).take(60).collect()
+/// What calling a method does.
+fn mode(method: &str) -> Mode {
+    match method {
+        "list" | "count" | "get" => Mode::Read,
+        _ => Mode::Write,
+    }
 }

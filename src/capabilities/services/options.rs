@@ -11,8 +11,8 @@
 use serde_json::{Map, Value as Json};
 
 use super::json::value;
-use super::shown;
 use crate::capabilities::db;
+use crate::capabilities::grant::shown;
 use crate::runtime::bindings::airlock::script::db::{Filter, Operator, Order, Value};
 use crate::runtime::failure::Failure;
 

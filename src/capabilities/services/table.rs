@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 
 use super::json::{rows, value};
 use super::{options, unknown_method};
-use crate::capabilities::db::{self, Statement};
+use crate::capabilities::db::{self, Access, Statement};
 use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Operator, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
@@ -34,14 +34,14 @@ impl Table {
     pub async fn call(
         &self,
         db: &db::Process,
-        tenant: &str,
+        access: &Access,
         limits: &Arc<Limits>,
         method: &str,
         arguments: Vec<Json>,
     ) -> Result<Json, Failure> {
         let mut arguments = arguments.into_iter();
         let first = arguments.next();
-        let run = async |statement: Statement| db.run(tenant, limits, statement).await;
+        let run = async |statement: Statement| db.run(access, limits, statement).await;
         match method {
             "list" => {
                 let known = ["filters", "order", "limit", "offset", "fields"];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::{Service, Settings, find, known};
-use crate::capabilities::db;
+use crate::capabilities::db::{self, access::unlimited};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
 
@@ -43,7 +43,7 @@ impl Fixture {
     async fn call(&self, service: &str, method: &str, arguments: Json) -> Result<Json, Failure> {
         let Service::Table(table) = find(&self.services, service)? else { panic!("{service} is no table") };
         let Json::Array(arguments) = arguments else { panic!("arguments are an array") };
-        table.call(&self.db, "acme", &self.limits, method, arguments).await
+        table.call(&self.db, &unlimited("acme"), &self.limits, method, arguments).await
     }
 }
 

@@ -71,9 +71,10 @@ impl Catalog {
         self.tables.values().any(|table| table.column(name).is_some())
     }
 
-    /// The names of all columns that scripts know.
-    pub fn columns(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.tables.values().flat_map(Table::shown).map(|column| &*column.name).collect();
+    /// The names of all columns of the tables that are `known`.
+    pub fn columns(&self, known: impl Fn(&str) -> bool) -> Vec<&str> {
+        let tables = self.tables.values().filter(|table| known(&table.name));
+        let mut names: Vec<&str> = tables.flat_map(Table::shown).map(|column| &*column.name).collect();
         names.sort_unstable();
         names.dedup();
         names

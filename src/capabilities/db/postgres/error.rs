@@ -9,13 +9,20 @@ use sqlx::postgres::PgDatabaseError;
 use super::catalog::Catalog;
 use super::ready::Ready;
 use super::run::Failed;
+use crate::capabilities::db::Access;
 use crate::capabilities::db::deadline::Deadline;
 use crate::capabilities::db::error::{closest, database, fixed, locked};
 use crate::runtime::failure::Failure;
 
 /// Makes an error of PostgreSQL's one that a script's author can act on. What is
 /// not the script's doing goes to the operator's log instead.
-pub fn explain(failed: Failed, ready: Option<&Ready>, catalog: &Catalog, deadline: Deadline) -> Failure {
+pub fn explain(
+    failed: Failed,
+    ready: Option<&Ready>,
+    catalog: &Catalog,
+    access: &Access,
+    deadline: Deadline,
+) -> Failure {
     let error = match failed {
         Failed::Known(failure) | Failed::Stopped(failure) => return failure,
         Failed::Broken(sqlx::Error::Database(error)) => {
@@ -29,10 +36,16 @@ pub fn explain(failed: Failed, ready: Option<&Ready>, catalog: &Catalog, deadlin
         Failed::Broken(error) => return Failure::internal("the database", error),
         Failed::Refused(error) => error,
     };
-    refused(&error, ready, catalog, deadline)
+    refused(&error, ready, catalog, access, deadline)
 }
 
-fn refused(error: &PgDatabaseError, ready: Option<&Ready>, catalog: &Catalog, deadline: Deadline) -> Failure {
+fn refused(
+    error: &PgDatabaseError,
+    ready: Option<&Ready>,
+    catalog: &Catalog,
+    access: &Access,
+    deadline: Deadline,
+) -> Failure {
     let message = error.message().replace("pg_catalog.", "");
     let table = error.table().unwrap_or_default();
     let constraint = error.constraint().unwrap_or_default();
@@ -42,7 +55,7 @@ fn refused(error: &PgDatabaseError, ready: Option<&Ready>, catalog: &Catalog, de
         "23502" => database(format!("NOT NULL constraint failed: {table}.{}", error.column().unwrap_or_default())),
         "23514" => database(format!("CHECK constraint failed: {constraint}")),
         "23P01" => database(format!("EXCLUDE constraint failed: {constraint}")),
-        "42703" => column(&message, ready, catalog),
+        "42703" => column(&message, ready, catalog, access),
         "42883" => match message.strip_prefix("function ").and_then(|rest| rest.strip_suffix(" does not exist")) {
             Some(function) => database(format!("no such function: {function}")),
             None => database(message),
@@ -85,7 +98,7 @@ fn key(catalog: &Catalog, table: &str, constraint: &str) -> String {
 
 /// `column "x" does not exist`, `column i.x does not exist`, or
 /// `column "x" of relation "items" does not exist`.
-fn column(message: &str, ready: Option<&Ready>, catalog: &Catalog) -> Failure {
+fn column(message: &str, ready: Option<&Ready>, catalog: &Catalog, access: &Access) -> Failure {
     let Some(rest) = message.strip_prefix("column ").and_then(|rest| rest.strip_suffix(" does not exist")) else {
         return database(message);
     };
@@ -105,7 +118,7 @@ fn column(message: &str, ready: Option<&Ready>, catalog: &Catalog) -> Failure {
         .and_then(|checked| checked.places.iter().find(|(known, _)| known == name))
         .map(|(_, span)| super::text::place(*span))
         .unwrap_or_default();
-    database(format!("no such column: {shown}{}{place}", hint(&catalog.columns())))
+    database(format!("no such column: {shown}{}{place}", hint(&catalog.columns(|table| access.read(table).is_ok()))))
 }
 
 fn privilege(message: &str, catalog: &Catalog, table: &str) -> Failure {

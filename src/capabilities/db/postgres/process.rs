@@ -23,6 +23,7 @@ use super::session::{self, Session};
 use super::text::{self, Checked};
 use super::token::Keys;
 use super::transaction::Transaction;
+use crate::capabilities::db::Access;
 use crate::capabilities::db::deadline::Deadline;
 use crate::capabilities::db::statement::Statement;
 use crate::runtime::bindings::airlock::script::db::Outcome;
@@ -62,6 +63,8 @@ struct Shared {
 struct Known {
     catalog: Arc<Catalog>,
     read: Instant,
+    /// How often the tables were found to have changed.
+    changes: u64,
 }
 
 impl Process {
@@ -74,7 +77,7 @@ impl Process {
             pool: Arc::new(Pool::new(options.clone(), connections)),
             options,
             protection,
-            known: RwLock::new(Known { catalog: Arc::default(), read: Instant::now() }),
+            known: RwLock::new(Known { catalog: Arc::default(), read: Instant::now(), changes: 0 }),
             checked: Cache::new(KEPT, KEPT_BYTES),
             bounded: Cache::new(KEPT, KEPT_BYTES),
             reading: AtomicBool::new(false),
@@ -86,8 +89,16 @@ impl Process {
     async fn reload(&self) -> Result<(), sqlx::Error> {
         let mut session = Session::open(&self.0.options).await?;
         let catalog = Arc::new(load(&mut session.connection, &self.0.protection).await?);
-        let changed = *catalog != *self.catalog();
-        *self.known() = Known { catalog, read: Instant::now() };
+        let changed = {
+            let mut known = self.known();
+            known.read = Instant::now();
+            let changed = *catalog != *known.catalog;
+            if changed {
+                known.catalog = catalog;
+                known.changes += 1;
+            }
+            changed
+        };
         if changed {
             // What was worked out before may name what is not there.
             self.0.checked.clear();
@@ -98,6 +109,11 @@ impl Process {
 
     fn known(&self) -> std::sync::RwLockWriteGuard<'_, Known> {
         self.0.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often the tables were found to have changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.0.known.read().unwrap_or_else(PoisonError::into_inner).changes
     }
 
     /// How long ago the tables were read.
@@ -128,15 +144,37 @@ impl Process {
     }
 
     /// A statement as it is sent, with the tables that it was made for.
-    pub(super) async fn ready(&self, statement: Statement, limits: &Limits) -> Result<(Ready, Arc<Catalog>), Failure> {
+    /// Refuses one that uses what the call has no access to.
+    pub(super) async fn ready(
+        &self,
+        access: &Access,
+        statement: Statement,
+        limits: &Limits,
+    ) -> Result<(Ready, Arc<Catalog>), Failure> {
+        let (ready, catalog) = self.read(access, statement, limits).await?;
+        for table in &ready.tables.read {
+            access.read(table)?;
+        }
+        for table in &ready.tables.write {
+            access.write(table)?;
+        }
+        Ok((ready, catalog))
+    }
+
+    async fn read(
+        &self,
+        access: &Access,
+        statement: Statement,
+        limits: &Limits,
+    ) -> Result<(Ready, Arc<Catalog>), Failure> {
         self.refresh();
         let catalog = self.catalog();
         match statement {
             Statement::Script { sql, parameters } => {
-                let checked = match self.checked(&sql, &catalog).await {
+                let checked = match self.checked(access, &sql, &catalog).await {
                     Err(failure) if failure.name == "DatabaseError" && self.renewed().await => {
                         let catalog = self.catalog();
-                        let checked = self.checked(&sql, &catalog).await?;
+                        let checked = self.checked(access, &sql, &catalog).await?;
                         return Ok((Ready::written(checked, parameters, &catalog)?, catalog));
                     }
                     checked => checked?,
@@ -146,7 +184,7 @@ impl Process {
             operation => {
                 // An operation that names what is not there is asked again by
                 // the script; meanwhile the tables are read.
-                match Ready::operation(operation, &catalog, limits) {
+                match Ready::operation(operation, &catalog, access, limits) {
                     Ok(Some(ready)) => Ok((ready, catalog)),
                     Ok(None) => Err(Failure::internal("building a statement", "it is a script's text")),
                     Err(failure) => {
@@ -190,27 +228,29 @@ impl Process {
         }
     }
 
-    async fn checked(&self, sql: &str, catalog: &Arc<Catalog>) -> Result<Arc<Checked>, Failure> {
+    async fn checked(&self, access: &Access, sql: &str, catalog: &Arc<Catalog>) -> Result<Arc<Checked>, Failure> {
         if let Some(checked) = self.0.checked.get(sql) {
             return Ok(checked);
         }
         // On a thread of its own: the parser wants more stack than a sandbox has.
-        let (text, catalog) = (sql.to_owned(), Arc::clone(catalog));
-        let checked = tokio::task::spawn_blocking(move || text::check(&text, &catalog)).await;
+        let (text, catalog, access) = (sql.to_owned(), Arc::clone(catalog), access.clone());
+        let known = move |table: &str| access.read(table).is_ok();
+        let checked = tokio::task::spawn_blocking(move || text::check(&text, &catalog, &known)).await;
         let checked = checked.map_err(|error| Failure::internal("reading a statement", error))??;
         Ok(self.0.checked.insert(sql, checked))
     }
 
     /// Runs a statement by itself: what it writes is durable when it is answered.
-    pub async fn run(&self, tenant: &str, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
-        let (ready, catalog) = self.ready(statement, limits).await?;
+    pub async fn run(&self, access: &Access, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
+        let tenant = access.tenant();
+        let (ready, catalog) = self.ready(access, statement, limits).await?;
         let deadline = Deadline::of(limits, Limit::DbTimeout);
         let lease = self.lease(tenant, deadline).await?;
         let outcome = timeout_at(self.hard(deadline), self.run_on(lease, tenant, limits, &ready)).await;
         match outcome {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(failed)) => {
-                let failure = explain(failed, Some(&ready), &catalog, deadline);
+                let failure = explain(failed, Some(&ready), &catalog, access, deadline);
                 if failure.name == "DatabaseError" && failure.message.starts_with("no such") {
                     self.renewed().await;
                 }
@@ -229,6 +269,7 @@ impl Process {
     ) -> Result<Outcome, Failed> {
         let keys = self.keys();
         let session = lease.session().map_err(Failed::Known)?;
+        session.after(self.changes()).await.map_err(broken)?;
         let mut result;
         if ready.undoable {
             session.begin(tenant, limits, keys).await.map_err(broken)?;
@@ -257,8 +298,8 @@ impl Process {
     }
 
     /// Begins a transaction.
-    pub async fn begin(&self, tenant: &str, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
-        Transaction::begin(self, tenant, limits).await
+    pub async fn begin(&self, access: &Access, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
+        Transaction::begin(self, access, limits).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::catalog::{self, Catalog, Table};
 use super::text::{Checked, Tables};
 use super::values::{oid, readable, writable};
+use crate::capabilities::db::Access;
 use crate::capabilities::db::build::{self, Dialect, Purpose, quoted};
 use crate::capabilities::db::error::{self, closest, database, table_hint};
 use crate::capabilities::db::statement::{Statement, Verb};
@@ -82,7 +83,12 @@ impl Ready {
     }
 
     /// A table operation. None for SQL that a script wrote.
-    pub fn operation(statement: Statement, catalog: &Catalog, limits: &Limits) -> Result<Option<Ready>, Failure> {
+    pub fn operation(
+        statement: Statement,
+        catalog: &Catalog,
+        access: &Access,
+        limits: &Limits,
+    ) -> Result<Option<Ready>, Failure> {
         let name = match &statement {
             Statement::Script { .. } => return Ok(None),
             Statement::Find(find) => &find.table,
@@ -93,7 +99,10 @@ impl Ready {
         };
         quoted(name)?;
         let Some(table) = catalog.table(name) else {
-            return Err(database(format!("no such table: {name}; {}", table_hint(name, &catalog.names()))));
+            return Err(database(format!(
+                "no such table: {name}; {}",
+                table_hint(name, &catalog.names(), |table| access.read(table).is_ok())
+            )));
         };
         let mut tables = Tables::default();
         let returning = matches!(&statement, Statement::Update { returning: true, .. });

@@ -41,6 +41,8 @@ pub struct Session {
     serves: Option<Serves>,
     /// Whether the prepared statements must be forgotten before the next one.
     forget: bool,
+    /// Which reading of the tables they were prepared after.
+    reading: u64,
     pub opened: Instant,
     pub used: Instant,
 }
@@ -112,7 +114,7 @@ impl Session {
         let mut connection = options.connect().await?;
         let pid = sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut connection).await?;
         let now = Instant::now();
-        Ok(Session { connection, pid, serves: None, forget: false, opened: now, used: now })
+        Ok(Session { connection, pid, serves: None, forget: false, reading: 0, opened: now, used: now })
     }
 
     /// Whether the connection was set up for a tenant last.
@@ -167,11 +169,20 @@ impl Session {
     /// Makes the connection ready for whoever comes next.
     pub async fn rest(&mut self) -> Result<(), sqlx::Error> {
         if self.forget {
-            self.forget();
             self.connection.clear_cached_statements().await?;
             self.forget = false;
         }
         self.used = Instant::now();
+        Ok(())
+    }
+
+    /// Has what was prepared before this reading of the tables forgotten: it may
+    /// answer columns that are not there any more, or lack new ones.
+    pub async fn after(&mut self, reading: u64) -> Result<(), sqlx::Error> {
+        if self.reading != reading {
+            self.connection.clear_cached_statements().await?;
+            self.reading = reading;
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use super::error::explain;
 use super::pool::Lease;
 use super::process::Process;
 use super::run::{self, Failed};
+use crate::capabilities::db::Access;
 use crate::capabilities::db::deadline::Deadline;
 use crate::capabilities::db::error::{database, ended};
 use crate::capabilities::db::statement::Statement;
@@ -24,6 +25,7 @@ pub struct Transaction(Arc<Inner>);
 
 struct Inner {
     process: Process,
+    access: Access,
     stage: Arc<Mutex<Stage>>,
     deadline: Deadline,
     limits: Arc<Limits>,
@@ -37,10 +39,19 @@ enum Stage {
 }
 
 impl Transaction {
-    pub(super) async fn begin(process: &Process, tenant: &str, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
+    pub(super) async fn begin(
+        process: &Process,
+        access: &Access,
+        limits: &Arc<Limits>,
+    ) -> Result<Transaction, Failure> {
         let patience = Deadline::of(limits, Limit::DbTimeout);
-        let mut lease = process.lease(tenant, patience).await?;
-        match timeout_at(patience.at, lease.session()?.begin(tenant, limits, process.keys())).await {
+        let mut lease = process.lease(access.tenant(), patience).await?;
+        let session = lease.session()?;
+        let begun = async {
+            session.after(process.changes()).await?;
+            session.begin(access.tenant(), limits, process.keys()).await
+        };
+        match timeout_at(patience.at, begun).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(Failure::internal("beginning a transaction", error)),
             Err(_) => return Err(patience.failure()),
@@ -60,15 +71,15 @@ impl Transaction {
                 }
             }
         });
-        let (process, limits) = (process.clone(), Arc::clone(limits));
-        Ok(Transaction(Arc::new(Inner { process, stage, deadline, limits, watchdog: watchdog.abort_handle() })))
+        let (process, access, limits) = (process.clone(), access.clone(), Arc::clone(limits));
+        Ok(Transaction(Arc::new(Inner { process, access, stage, deadline, limits, watchdog: watchdog.abort_handle() })))
     }
 
     /// Runs a statement after those that were started before it.
     pub async fn run(&self, statement: Statement) -> Result<Outcome, Failure> {
-        let Inner { process, limits, .. } = &*self.0;
+        let Inner { process, access, limits, .. } = &*self.0;
         let deadline = Deadline::of(limits, Limit::DbTimeout).sooner(self.0.deadline);
-        let (ready, catalog) = process.ready(statement, limits).await?;
+        let (ready, catalog) = process.ready(access, statement, limits).await?;
         let mut stage = self.stage(deadline).await?;
         // Out of its place while it is under way: dropped there, it is closed.
         let mut lease = stage.take()?;
@@ -94,7 +105,7 @@ impl Transaction {
         if failed.leaves_connection() {
             roll_back(lease).await;
         }
-        let failure = explain(failed, Some(&ready), &catalog, deadline);
+        let failure = explain(failed, Some(&ready), &catalog, access, deadline);
         *stage = Stage::Over(match &failure.limit {
             Some(limit) if limit.name == self.0.deadline.limit.name() => failure.clone(),
             _ => database(format!("the transaction was rolled back: {}", failure.message)),
@@ -104,7 +115,7 @@ impl Transaction {
 
     /// Commits or rolls back. It is over afterwards either way.
     pub async fn end(self, commit: bool) -> Result<(), Failure> {
-        let Inner { process, limits, .. } = &*self.0;
+        let Inner { process, access, limits, .. } = &*self.0;
         let deadline = Deadline::of(limits, Limit::DbTimeout).sooner(self.0.deadline);
         let mut stage = self.stage(deadline).await?;
         let mut lease = match stage.take() {
@@ -123,7 +134,7 @@ impl Transaction {
                 if failed.leaves_connection() {
                     roll_back(lease).await;
                 }
-                Err(explain(failed, None, &process.catalog(), deadline))
+                Err(explain(failed, None, &process.catalog(), access, deadline))
             }
             Err(_) => Err(deadline.failure()),
         }

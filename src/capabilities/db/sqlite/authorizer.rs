@@ -3,6 +3,8 @@
 
 use rusqlite::hooks::{AuthAction, AuthContext};
 
+use crate::capabilities::db::access::Mode;
+
 /// Functions that a statement may name, operators such as LIKE and MATCH
 /// included. None of them reaches outside the database, and each call's work is
 /// linear in the values it is given, of which
@@ -146,21 +148,37 @@ const FUNCTIONS: &[&str] = &[
 /// the progress handler does not run, so this bounds the time it may miss.
 pub const FUNCTIONS_PER_STATEMENT: u32 = 100;
 
-/// Err says what is not allowed.
-pub fn check(context: &AuthContext<'_>) -> Result<(), String> {
+/// A table that a statement uses, as SQLite names it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Touch<'a> {
+    pub table: &'a str,
+    pub mode: Mode,
+    /// Whether no column of it is named. Common tables are asked for only so.
+    pub bare: bool,
+    /// The view or trigger that uses it, where the statement itself does not.
+    pub within: Option<&'a str>,
+}
+
+/// Answers the table that is used, if one is. Err says what is not allowed to
+/// anyone.
+pub fn check<'a>(context: &AuthContext<'a>) -> Result<Option<Touch<'a>>, String> {
     if context.database_name.is_some_and(|name| name != "main") {
         return Err("only the tenant's own tables are available to scripts".to_owned());
     }
+    let touch = |table, mode, bare| {
+        available(table)?;
+        Ok(Some(Touch { table, mode, bare, within: context.accessor }))
+    };
     match context.action {
-        AuthAction::Select | AuthAction::Recursive => Ok(()),
-        AuthAction::Read { table_name, .. }
-        | AuthAction::Insert { table_name }
+        AuthAction::Select | AuthAction::Recursive => Ok(None),
+        AuthAction::Read { table_name, column_name } => touch(table_name, Mode::Read, column_name.is_empty()),
+        AuthAction::Insert { table_name }
         | AuthAction::Update { table_name, .. }
-        | AuthAction::Delete { table_name } => table(table_name),
-        AuthAction::Function { function_name } => function(function_name),
+        | AuthAction::Delete { table_name } => touch(table_name, Mode::Write, false),
+        AuthAction::Function { function_name } => function(function_name).map(|()| None),
         // Full-text search asks it for itself, with every query. It answers
         // whether the file was changed and takes no value.
-        AuthAction::Pragma { pragma_name: "data_version", pragma_value: None } => Ok(()),
+        AuthAction::Pragma { pragma_name: "data_version", pragma_value: None } => Ok(None),
         AuthAction::Pragma { .. } => Err("PRAGMA is not available to scripts".to_owned()),
         AuthAction::Attach { .. } => Err("ATTACH is not available to scripts".to_owned()),
         AuthAction::Detach { .. } => Err("DETACH is not available to scripts".to_owned()),
@@ -182,7 +200,7 @@ fn function(name: &str) -> Result<(), String> {
 /// SQLite's own tables, and the virtual ones that exist without being made,
 /// tell about the file and not about the tenant's data. `json_each` and
 /// `json_tree` are of the second kind and welcome.
-fn table(name: &str) -> Result<(), String> {
+fn available(name: &str) -> Result<(), String> {
     let name = name.to_ascii_lowercase();
     let internal = name.starts_with("sqlite_")
         || name.starts_with("pragma_")

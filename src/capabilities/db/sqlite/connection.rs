@@ -1,20 +1,26 @@
 //! A connection to one tenant's file, with the guards that SQL of a script
 //! runs behind.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::hooks::{AuthContext, Authorization};
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit as Sqlite;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use tokio::time::Instant;
 
+use super::schema::Schema;
+use super::statement::Prepared;
 use super::{authorizer, functions};
+use crate::capabilities::db::access::{Access, Mode};
 use crate::capabilities::db::deadline::Deadline;
 use crate::capabilities::db::error::place;
+use crate::capabilities::db::statement::Verb;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
 
@@ -42,6 +48,11 @@ const GLANCE: Duration = Duration::from_micros(200);
 /// Longer statements are prepared anew each time: what is cached outlives its
 /// call, and a script could fill memory with it.
 const CACHED_BYTES: usize = 2048;
+/// Statements that a connection keeps prepared.
+const CACHED: usize = 32;
+/// Statements of which a connection knows what they use: all that are kept, and
+/// more, for it forgets them together.
+const REMEMBERED: usize = 8 * CACHED;
 
 /// Why a statement was stopped while it ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,20 +63,90 @@ pub enum Stop {
     Memory,
 }
 
+/// What the guards saw of something that failed.
+#[derive(Default)]
+pub struct Seen {
+    pub stop: Option<Stop>,
+    /// What the authorizer refused.
+    pub denied: Option<Failure>,
+    pub access: Option<Access>,
+}
+
 /// What the callbacks of a connection share with whoever runs a statement on it.
 #[derive(Default)]
 struct Watch {
     run: Option<Run>,
     stop: Option<Stop>,
     /// What the authorizer refused.
-    denied: Option<String>,
+    denied: Option<Failure>,
     functions: u32,
+    /// Whether the authorizer was asked, and so a statement prepared.
+    asked: bool,
+    /// The tables that the authorizer was asked for, each once.
+    touched: Vec<Touched>,
+    /// What the statement that is prepared can name; None: anything.
+    names: Option<Names>,
+}
+
+/// The names in a statement. What it writes or looks up beside them is the doing
+/// of foreign keys and full-text tables, and their own business, as in every
+/// database.
+struct Names {
+    writes: bool,
+    /// In small letters.
+    text: String,
+    /// Whether every name in it stands in quotes, as in those that are built
+    /// here. Of a script's own it is enough that the letters are there.
+    quoted: bool,
+}
+
+impl Names {
+    fn of(statement: &Prepared) -> Names {
+        Names {
+            writes: statement.verb != Verb::Select,
+            text: statement.sql.to_ascii_lowercase(),
+            quoted: statement.written.is_none(),
+        }
+    }
+
+    fn have(&self, table: &str) -> bool {
+        let table = table.to_ascii_lowercase();
+        match self.quoted {
+            true => self.text.contains(&format!("\"{table}\"")),
+            // A quote within a name is spelt as two.
+            false => table.contains(['"', '\'', '`', ']']) || self.text.contains(&table),
+        }
+    }
+}
+
+/// A table that a statement uses, and how.
+#[derive(Clone, PartialEq, Eq)]
+struct Touched {
+    table: String,
+    mode: Mode,
+    /// Whether the statement itself names it, rather than a view.
+    direct: bool,
 }
 
 struct Run {
+    access: Access,
     began: std::time::Instant,
     deadline: std::time::Instant,
     dropped: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn count_function(&mut self, action: &AuthAction<'_>) -> Result<(), Failure> {
+        self.asked |= !matches!(action, AuthAction::Pragma { .. });
+        if let AuthAction::Function { .. } = action {
+            self.functions += 1;
+            if self.functions > authorizer::FUNCTIONS_PER_STATEMENT {
+                let most = authorizer::FUNCTIONS_PER_STATEMENT;
+                return Err(Failure::denied(format!("a statement may call at most {most} functions")));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -74,6 +155,7 @@ struct Control {
     /// through the statement cache, where a script's text could find them.
     trusted: AtomicBool,
     watch: Mutex<Watch>,
+    schema: Mutex<Schema>,
 }
 
 impl Control {
@@ -81,25 +163,49 @@ impl Control {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn schema(&self) -> MutexGuard<'_, Schema> {
+        self.schema.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn authorize(&self, context: &AuthContext<'_>) -> Authorization {
         if self.trusted.load(Ordering::Relaxed) {
             return Authorization::Allow;
         }
         let mut watch = self.watch();
-        let mut answer = authorizer::check(context);
-        if let rusqlite::hooks::AuthAction::Function { .. } = context.action {
-            watch.functions += 1;
-            if watch.functions > authorizer::FUNCTIONS_PER_STATEMENT {
-                answer = Err(format!("a statement may call at most {} functions", authorizer::FUNCTIONS_PER_STATEMENT));
-            }
-        }
+        let answer = match authorizer::check(context) {
+            Ok(Some(touch)) => self.touch(&mut watch, &touch),
+            Ok(None) => watch.count_function(&context.action),
+            Err(reason) => Err(Failure::denied(reason)),
+        };
         match answer {
             Ok(()) => Authorization::Allow,
-            Err(reason) => {
-                watch.denied.get_or_insert(reason);
+            Err(failure) => {
+                watch.denied.get_or_insert(failure);
                 Authorization::Deny
             }
         }
+    }
+
+    /// Refuses a table that the call has no access to, and notes one that it has.
+    fn touch(&self, watch: &mut Watch, touch: &authorizer::Touch<'_>) -> Result<(), Failure> {
+        watch.asked = true;
+        let schema = self.schema();
+        let Some(table) = schema.asked_of(touch) else { return Ok(()) };
+        let unnamed = |names: &Names| {
+            // Foreign keys only matter to what writes; a full-text table always
+            // reads and writes the tables beneath it.
+            (names.writes || table != touch.table) && !names.have(touch.table)
+        };
+        if touch.within.is_none() && watch.names.as_ref().is_some_and(unnamed) {
+            return Ok(());
+        }
+        let Some(run) = &watch.run else { return Err(Failure::denied("no call is running")) };
+        let touched = Touched { table: table.to_owned(), mode: touch.mode, direct: touch.within.is_none() };
+        if !watch.touched.contains(&touched) {
+            run.access.check(table, touch.mode)?;
+            watch.touched.push(touched);
+        }
+        Ok(())
     }
 
     /// Whether what runs must stop.
@@ -137,6 +243,9 @@ pub struct Guarded {
     /// The limits that the connection is set to: statement bytes, parameters,
     /// value bytes and file bytes.
     set: Option<[u64; 4]>,
+    /// What the statements use that are kept prepared: the authorizer is asked
+    /// when one is prepared, for the call that runs then, and not for the next.
+    remembered: RefCell<HashMap<String, Vec<Touched>>>,
 }
 
 /// Opens a file, without guards, and makes it where it is not there.
@@ -195,30 +304,31 @@ impl Guarded {
         ] {
             connection.set_limit(limit, value)?;
         }
-        connection.set_prepared_statement_cache_capacity(32);
+        connection.set_prepared_statement_cache_capacity(CACHED);
         let control = Arc::new(Control::default());
         let asked = Arc::clone(&control);
         connection.authorizer(Some(move |context: AuthContext<'_>| asked.authorize(&context)))?;
         let asked = Arc::clone(&control);
         connection.progress_handler(INSTRUCTIONS, Some(move || asked.stop()))?;
-        Ok(Guarded { connection, control, set: None })
+        Ok(Guarded { connection, control, set: None, remembered: RefCell::default() })
     }
 
     /// Lets `work` use the connection under a script's limits.
     pub fn guarded<T>(
         &mut self,
+        access: &Access,
         limits: &Limits,
         deadline: Deadline,
         dropped: &Arc<AtomicBool>,
-        work: impl FnOnce(&Connection) -> Result<T, Failed>,
+        work: impl FnOnce(&Guarded) -> Result<T, Failed>,
     ) -> Result<T, Failure> {
         let left = deadline.at.saturating_duration_since(Instant::now());
         if left.is_zero() || dropped.load(Ordering::Relaxed) {
             return Err(deadline.failure());
         }
         // Writers of this process take turns without it; this is for other processes.
-        self.prepare(limits, left.min(Duration::from_secs(60)), left, dropped)?;
-        let result = work(&self.connection);
+        self.prepare(access, limits, left.min(Duration::from_secs(60)), left, dropped)?;
+        let result = work(self);
         self.conclude(result, limits, deadline)
     }
 
@@ -227,12 +337,13 @@ impl Guarded {
     /// None where it takes longer, or would wait.
     pub fn glance<T>(
         &mut self,
+        access: &Access,
         limits: &Limits,
         deadline: Deadline,
-        work: impl FnOnce(&Connection) -> Result<T, Failed>,
+        work: impl FnOnce(&Guarded) -> Result<T, Failed>,
     ) -> Result<Option<T>, Failure> {
-        self.prepare(limits, Duration::ZERO, GLANCE, &Arc::default())?;
-        let result = match work(&self.connection) {
+        self.prepare(access, limits, Duration::ZERO, GLANCE, &Arc::default())?;
+        let result = match work(self) {
             Err(Failed::Sqlite(error, _))
                 if matches!(
                     error.sqlite_error_code(),
@@ -246,9 +357,11 @@ impl Guarded {
         self.conclude(result, limits, deadline)
     }
 
-    /// Sets the limits, how long to wait for a lock, and when to stop.
+    /// Sets for whom what runs, its limits, how long to wait for a lock, and
+    /// when to stop.
     fn prepare(
         &mut self,
+        access: &Access,
         limits: &Limits,
         patience: Duration,
         left: Duration,
@@ -258,7 +371,7 @@ impl Guarded {
             .and_then(|()| self.connection.busy_timeout(patience))
             .map_err(|error| Failure::internal("setting up the database", error))?;
         let began = std::time::Instant::now();
-        let run = Run { began, deadline: began + left, dropped: Arc::clone(dropped) };
+        let run = Run { access: access.clone(), began, deadline: began + left, dropped: Arc::clone(dropped) };
         *self.control.watch() = Watch { run: Some(run), ..Watch::default() };
         Ok(())
     }
@@ -266,12 +379,76 @@ impl Guarded {
     /// Makes an error of SQLite's a script's, with the reason if a guard was it.
     fn conclude<T>(&self, result: Result<T, Failed>, limits: &Limits, deadline: Deadline) -> Result<T, Failure> {
         let watch = std::mem::take(&mut *self.control.watch());
+        if watch.asked || watch.denied.is_some() {
+            // A statement was prepared again while it ran, for the schema has
+            // changed: what is remembered of it may be wrong.
+            self.forget();
+        }
         result.map_err(|failed| match failed {
             Failed::Known(failure) => failure,
             Failed::Sqlite(error, written) => {
-                super::error::explain(self, error, written.as_ref(), limits, deadline, watch.stop, watch.denied)
+                let seen = Seen { stop: watch.stop, denied: watch.denied, access: watch.run.map(|run| run.access) };
+                super::error::explain(self, error, written.as_ref(), limits, deadline, seen)
             }
         })
+    }
+
+    /// The connection itself, for a statement that [`ready`](Self::ready) and
+    /// [`admit`](Self::admit) go around.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Belongs before a statement is prepared: brings what is known of the
+    /// schema up to date, unless the statement is one that is kept.
+    pub fn ready(&self, statement: &Prepared) -> rusqlite::Result<()> {
+        if self.remembered.borrow().contains_key(&statement.sql) {
+            return Ok(());
+        }
+        self.control.watch().names = Some(Names::of(statement));
+        let changed = self.trusted(|connection| self.control.schema().read_if_changed(connection))?;
+        if let Some(schema) = changed {
+            *self.control.schema() = schema;
+        }
+        Ok(())
+    }
+
+    /// Belongs after a statement was prepared, and before it runs: refuses one
+    /// that the call has no access for, whoever it was prepared for.
+    pub fn admit(&self, sql: &str, prepared: &rusqlite::Statement<'_>) -> Result<(), Failure> {
+        let mut watch = self.control.watch();
+        let asked = std::mem::take(&mut watch.asked);
+        let mut touched = std::mem::take(&mut watch.touched);
+        let Some(Run { access, .. }) = &watch.run else { return Err(Failure::denied("no call is running")) };
+        let check = |touched: &Touched| access.check(&touched.table, touched.mode);
+        let mut remembered = self.remembered.borrow_mut();
+        if !asked {
+            let known = remembered
+                .get(sql)
+                .ok_or_else(|| Failure::internal("the database", "a kept statement is not known"))?;
+            return known.iter().try_for_each(check);
+        }
+        // The authorizer is not asked for what RETURNING reads.
+        if !prepared.readonly() && prepared.column_count() > 0 {
+            let written = touched.iter().filter(|touched| touched.mode == Mode::Write && touched.direct);
+            let read: Vec<_> = written.map(|written| Touched { mode: Mode::Read, ..written.clone() }).collect();
+            touched.extend(read);
+        }
+        let admitted = touched.iter().try_for_each(check);
+        if cached(sql) {
+            if remembered.len() >= REMEMBERED {
+                remembered.clear();
+                self.connection.flush_prepared_statement_cache();
+            }
+            remembered.insert(sql.to_owned(), touched);
+        }
+        admitted
+    }
+
+    /// Forgets every statement that is kept.
+    fn forget(&self) {
+        self.remembered.borrow_mut().clear();
+        self.connection.flush_prepared_statement_cache();
     }
 
     /// Runs the host's own SQL.

@@ -2,7 +2,8 @@
 
 use rusqlite::{Error, ErrorCode};
 
-use super::connection::{Guarded, LIKE_BYTES, Stop, VALUE_BYTES, Written};
+use super::connection::{Guarded, LIKE_BYTES, Seen, Stop, VALUE_BYTES, Written};
+use crate::capabilities::db::Access;
 use crate::capabilities::db::deadline::Deadline;
 use crate::capabilities::db::error::{closest, database, fixed, locked, table_hint};
 use crate::runtime::failure::Failure;
@@ -16,11 +17,10 @@ pub fn explain(
     written: Option<&Written>,
     limits: &Limits,
     deadline: Deadline,
-    stop: Option<Stop>,
-    denied: Option<String>,
+    Seen { stop, denied, access }: Seen,
 ) -> Failure {
-    if let Some(reason) = denied {
-        return Failure::denied(reason);
+    if let Some(failure) = denied {
+        return failure;
     }
     match error {
         Error::SqlInputError { msg, offset, .. } => {
@@ -29,7 +29,7 @@ pub fn explain(
                 (None, Some(message)) => message,
                 _ => msg,
             };
-            if let Some(hint) = hint(connection, &message) {
+            if let Some(hint) = hint(connection, access.as_ref(), &message) {
                 message = format!("{message}; {hint}");
             }
             if let Some(place) = written.and_then(|written| written.place(offset)) {
@@ -61,7 +61,7 @@ pub fn explain(
                 ErrorCode::Unknown if message.contains("LIKE or GLOB pattern too complex") => {
                     fixed(format!("a pattern of LIKE or GLOB is longer than {LIKE_BYTES} bytes"))
                 }
-                ErrorCode::Unknown => match hint(connection, &message) {
+                ErrorCode::Unknown => match hint(connection, access.as_ref(), &message) {
                     Some(hint) => database(format!("{message}; {hint}")),
                     None => database(message),
                 },
@@ -84,15 +84,18 @@ fn unquoted(message: &str) -> Option<String> {
 }
 
 /// What was perhaps meant.
-fn hint(connection: &Guarded, message: &str) -> Option<String> {
+fn hint(connection: &Guarded, access: Option<&Access>, message: &str) -> Option<String> {
+    // A script learns no names of what it may not read.
+    let known = |table: &str| access.is_none_or(|access| access.read(table).is_ok());
     if let Some(name) = message.strip_prefix("no such table: ") {
         let name = name.strip_prefix("main.").unwrap_or(name);
         let tables = names(
             connection,
             "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
              ORDER BY name LIMIT 500",
+            |row| row.get::<_, String>(0),
         );
-        return Some(table_hint(name, &tables));
+        return Some(table_hint(name, &tables, known));
     }
     let name = match message.strip_prefix("no such column: ") {
         Some(name) => name,
@@ -101,16 +104,16 @@ fn hint(connection: &Guarded, message: &str) -> Option<String> {
     };
     let columns = names(
         connection,
-        "SELECT DISTINCT columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns \
+        "SELECT DISTINCT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns \
          WHERE tables.type IN ('table', 'view') LIMIT 2000",
+        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
     );
+    let columns: Vec<_> = columns.into_iter().filter(|(table, _)| known(table)).map(|(_, column)| column).collect();
     let name = name.rsplit('.').next().unwrap_or(name);
     closest(name, &columns).map(|column| format!("did you mean {column}?"))
 }
 
-fn names(connection: &Guarded, sql: &str) -> Vec<String> {
+fn names<T>(connection: &Guarded, sql: &str, read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
     // Without names there is no hint, and the error itself stands.
-    connection
-        .trusted(|connection| connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect())
-        .unwrap_or_default()
+    connection.trusted(|connection| connection.prepare(sql)?.query_map([], read)?.collect()).unwrap_or_default()
 }

@@ -19,12 +19,15 @@
 //! replaces those whose time can't be bounded, and [`connection`] bounds memory,
 //! sizes and time.
 
+#[cfg(test)]
+mod access_tests;
 mod authorizer;
 mod connection;
 mod error;
 mod functions;
 mod pool;
 mod run;
+mod schema;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -40,6 +43,7 @@ use anyhow::Context as _;
 use self::pool::{Pool, blocking};
 use self::statement::Prepared;
 pub use self::transaction::Transaction;
+use super::Access;
 use super::deadline::Deadline;
 use super::statement::{Statement, Verb};
 use crate::runtime::bindings::airlock::script::db::Outcome;
@@ -121,32 +125,33 @@ impl Process {
     }
 
     /// Runs a statement by itself: what it writes is durable when it is answered.
-    pub async fn run(&self, tenant: &str, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
+    pub async fn run(&self, access: &Access, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
         let statement = Prepared::new(statement, limits)?;
-        let pool = self.pool(tenant)?;
+        let pool = self.pool(access.tenant())?;
         let deadline = Deadline::of(limits, Limit::DbTimeout);
         if statement.plain
             && let Some(mut lease) = pool.lease_now()
         {
             let connection = lease.connection()?;
-            let glance = connection.glance(limits, deadline, |connection| run::run(connection, &statement, limits))?;
+            let glance =
+                connection.glance(access, limits, deadline, |connection| run::run(connection, &statement, limits))?;
             if let Some(outcome) = glance {
                 return Ok(outcome);
             }
         }
         let mut lease = pool.lease(statement.verb != Verb::Select, deadline).await?;
-        let limits = Arc::clone(limits);
+        let (access, limits) = (access.clone(), Arc::clone(limits));
         blocking(move |dropped| {
             lease
                 .connection()?
-                .guarded(&limits, deadline, &dropped, |connection| run::run(connection, &statement, &limits))
+                .guarded(&access, &limits, deadline, &dropped, |connection| run::run(connection, &statement, &limits))
         })
         .await
     }
 
     /// Begins a transaction that may write. It waits while another does.
-    pub async fn begin(&self, tenant: &str, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
-        Transaction::begin(&self.pool(tenant)?, limits).await
+    pub async fn begin(&self, access: &Access, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
+        Transaction::begin(&self.pool(access.tenant())?, access, limits).await
     }
 
     /// The tenant's connections.

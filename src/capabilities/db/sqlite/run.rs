@@ -1,9 +1,9 @@
 //! One statement on a connection, from its text to its rows.
 
+use rusqlite::Row;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Row};
 
-use super::connection::{Failed, Written, cached, forget_last_insert};
+use super::connection::{Failed, Guarded, Written, cached, forget_last_insert};
 use super::statement::Prepared;
 use crate::capabilities::db::statement::Verb;
 use crate::capabilities::db::{error, exact};
@@ -15,12 +15,14 @@ use crate::runtime::limits::{Limit, Limits};
 const VALUE_COST: u64 = 16;
 
 /// Runs a statement and reads its rows, as many as the limits allow.
-pub fn run(connection: &Connection, statement: &Prepared, limits: &Limits) -> Result<Outcome, Failed> {
+pub fn run(guarded: &Guarded, statement: &Prepared, limits: &Limits) -> Result<Outcome, Failed> {
     let written = || {
         let (sql, offset) = statement.written.as_ref()?;
         Some(Written { sql: sql.clone(), offset: *offset })
     };
     let failed = |error| Failed::Sqlite(error, written());
+    let connection = guarded.connection();
+    guarded.ready(statement)?;
     let (mut kept, mut plain);
     let prepared: &mut rusqlite::Statement<'_> = if cached(&statement.sql) {
         kept = connection.prepare_cached(&statement.sql).map_err(failed)?;
@@ -29,6 +31,7 @@ pub fn run(connection: &Connection, statement: &Prepared, limits: &Limits) -> Re
         plain = connection.prepare(&statement.sql).map_err(failed)?;
         &mut plain
     };
+    guarded.admit(&statement.sql, prepared).map_err(Failed::Known)?;
     bind(prepared, &statement.parameters)?;
     let writes = !prepared.readonly();
     if writes {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Prepared, Process, Statement, Transaction};
+use crate::capabilities::db::access::unlimited;
 use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Operator, Order, Outcome, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
@@ -42,7 +43,7 @@ impl Fixture {
 
     async fn run_with(&self, sql: &str, parameters: Vec<Value>) -> Result<Outcome, Failure> {
         let statement = Statement::script(sql.to_owned(), parameters, &self.limits)?;
-        self.process.run("acme", &self.limits, statement).await
+        self.process.run(&unlimited("acme"), &self.limits, statement).await
     }
 
     /// The first value of the first row.
@@ -51,11 +52,11 @@ impl Fixture {
     }
 
     async fn find(&self, find: Find) -> Result<Outcome, Failure> {
-        self.process.run("acme", &self.limits, Statement::find(find, &self.limits)?).await
+        self.process.run(&unlimited("acme"), &self.limits, Statement::find(find, &self.limits)?).await
     }
 
     async fn begin(&self) -> Result<Transaction, Failure> {
-        self.process.begin("acme", &self.limits).await
+        self.process.begin(&unlimited("acme"), &self.limits).await
     }
 
     fn statement(&self, sql: &str) -> Statement {
@@ -364,7 +365,7 @@ async fn a_find_that_takes_long_is_stopped_like_any_other() {
     let counted = async |table| {
         let statement = Statement::count(table, vec![], &db.limits).unwrap();
         assert!(Prepared::new(Statement::count(table, vec![], &db.limits).unwrap(), &db.limits).unwrap().plain);
-        db.process.run("acme", &db.limits, statement).await
+        db.process.run(&unlimited("acme"), &db.limits, statement).await
     };
     assert!(db.run("SELECT 1").await.is_ok(), "leaves an idle connection");
     assert_eq!(counted("some").await.unwrap().values, [Value::Integer(20_000)]);
@@ -376,7 +377,7 @@ async fn rows_are_inserted_changed_and_deleted_by_filter() {
     let db = Fixture::new().await;
     let limits = Limits::default();
     let set = |column: &str, value| Assignment { column: column.to_owned(), value };
-    let run = async |statement| db.process.run("acme", &db.limits, statement).await;
+    let run = async |statement| db.process.run(&unlimited("acme"), &db.limits, statement).await;
     let id = [Value::Integer(9)];
     let nine = || vec![filter("id", Operator::Eq, &id)];
 
@@ -674,7 +675,8 @@ async fn a_transaction_that_is_dropped_while_it_runs_lets_the_next_one_write() {
 async fn a_new_tenants_first_statements_may_come_together() {
     let db = Fixture::new().await;
     for tenant in ["new-1", "new-2", "new-3"] {
-        let run = || db.process.run(tenant, &db.limits, db.statement("SELECT 1"));
+        let access = unlimited(tenant);
+        let run = || db.process.run(&access, &db.limits, db.statement("SELECT 1"));
         let (a, b, c, d) = tokio::join!(run(), run(), run(), run());
         for result in [a, b, c, d] {
             result.unwrap();
@@ -712,15 +714,15 @@ async fn tenants_have_files_of_their_own() {
     let db = Fixture::new().await;
     db.process.provision("other-1", "CREATE TABLE clients (id)").await.unwrap();
     let statement = db.statement("SELECT count(*) FROM clients");
-    let other = db.process.run("other-1", &db.limits, statement).await.unwrap();
+    let other = db.process.run(&unlimited("other-1"), &db.limits, statement).await.unwrap();
     assert_eq!(other.values, [Value::Integer(0)]);
     for tenant in ["", "..", "a/b", "../acme", "a.b", "a\0", "naïve", &"x".repeat(65)] {
-        assert!(db.process.run(tenant, &db.limits, db.statement("SELECT 1")).await.is_err(), "{tenant}");
+        assert!(db.process.run(&unlimited(tenant), &db.limits, db.statement("SELECT 1")).await.is_err(), "{tenant}");
         assert!(db.process.provision(tenant, "").await.is_err(), "{tenant}");
     }
     // More than stay open.
     for number in 0..super::OPEN_TENANTS + 10 {
-        db.process.run(&format!("t{number}"), &db.limits, db.statement("SELECT 1")).await.unwrap();
+        db.process.run(&unlimited(&format!("t{number}")), &db.limits, db.statement("SELECT 1")).await.unwrap();
     }
     assert!(db.process.0.open.lock().unwrap().pools.len() <= super::OPEN_TENANTS);
     assert!(db.run("SELECT * FROM clients").await.is_ok());
@@ -773,8 +775,8 @@ async fn speed() {
     for _ in 0..20_000 {
         let connection = lease.connection().unwrap();
         let never = Arc::default();
-        let run = |connection: &rusqlite::Connection| super::run::run(connection, &statement, &db.limits);
-        connection.guarded(&db.limits, deadline, &never, run).unwrap();
+        let run = |connection: &super::connection::Guarded| super::run::run(connection, &statement, &db.limits);
+        connection.guarded(&unlimited("acme"), &db.limits, deadline, &never, run).unwrap();
     }
     eprintln!("on the connection itself: {:.0}/s", 20_000.0 / began.elapsed().as_secs_f64());
     let began = std::time::Instant::now();
@@ -790,7 +792,7 @@ async fn speed() {
     eprintln!("durable inserts: {:.0}/s", 500.0 / began.elapsed().as_secs_f64());
     let began = std::time::Instant::now();
     for number in 0..100 {
-        db.process.run(&format!("new{number}"), &db.limits, db.statement("SELECT 1")).await.unwrap();
+        db.process.run(&unlimited(&format!("new{number}")), &db.limits, db.statement("SELECT 1")).await.unwrap();
     }
     eprintln!("opening a new tenant: {:?}", began.elapsed() / 100);
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::AbortHandle;
 
+use super::connection::Seen;
 use super::pool::{Lease, Pool, blocking};
 use super::statement::Prepared;
+use crate::capabilities::db::Access;
 use crate::capabilities::db::deadline::Deadline;
 use crate::capabilities::db::error::{database, ended, locked};
 use crate::capabilities::db::statement::Statement;
@@ -22,26 +24,27 @@ pub struct Transaction(Arc<Inner>);
 struct Inner {
     stage: Arc<Mutex<Stage>>,
     deadline: Deadline,
+    access: Access,
     limits: Arc<Limits>,
     watchdog: AbortHandle,
 }
 
 enum Stage {
-    Open(Lease),
+    Open(Box<Lease>),
     /// With what a further statement answers.
     Over(Failure),
 }
 
 impl Transaction {
     /// Waits for the turn to write, and begins.
-    pub async fn begin(pool: &Arc<Pool>, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
+    pub async fn begin(pool: &Arc<Pool>, access: &Access, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
         let patience = Deadline::of(limits, Limit::DbTimeout);
         let mut lease = pool.lease(true, patience).await?;
-        let bounds = Arc::clone(limits);
+        let (bounds, asked) = (Arc::clone(limits), access.clone());
         let lease = blocking(move |dropped| {
             let connection = lease.connection()?;
             // Once under the guards, for the limits of this call and their errors.
-            connection.guarded(&bounds, patience, &dropped, |_| Ok(()))?;
+            connection.guarded(&asked, &bounds, patience, &dropped, |_| Ok(()))?;
             match connection.trusted(|connection| connection.execute_batch("BEGIN IMMEDIATE")) {
                 Ok(()) => Ok(lease),
                 Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
@@ -53,7 +56,7 @@ impl Transaction {
         .await?;
 
         let deadline = Deadline::of(limits, Limit::DbTransactionTimeout);
-        let stage = Arc::new(Mutex::new(Stage::Open(lease)));
+        let stage = Arc::new(Mutex::new(Stage::Open(Box::new(lease))));
         // It holds locks that other calls wait for, whatever the script is
         // doing meanwhile.
         let watched = Arc::downgrade(&stage);
@@ -66,8 +69,8 @@ impl Transaction {
                 }
             }
         });
-        let limits = Arc::clone(limits);
-        Ok(Transaction(Arc::new(Inner { stage, deadline, limits, watchdog: watchdog.abort_handle() })))
+        let (access, limits) = (access.clone(), Arc::clone(limits));
+        Ok(Transaction(Arc::new(Inner { stage, deadline, access, limits, watchdog: watchdog.abort_handle() })))
     }
 
     /// Runs a statement after those that were started before it.
@@ -75,12 +78,13 @@ impl Transaction {
         let deadline = Deadline::of(&self.0.limits, Limit::DbTimeout).sooner(self.0.deadline);
         let statement = Prepared::new(statement, &self.0.limits)?;
         let mut stage = self.stage(deadline).await?;
-        let limits = Arc::clone(&self.0.limits);
+        let (access, limits) = (self.0.access.clone(), Arc::clone(&self.0.limits));
         blocking(move |dropped| {
             let lease = stage.open()?;
             let connection = lease.connection()?;
-            let result = connection
-                .guarded(&limits, deadline, &dropped, |connection| super::run::run(connection, &statement, &limits));
+            let result = connection.guarded(&access, &limits, deadline, &dropped, |connection| {
+                super::run::run(connection, &statement, &limits)
+            });
             // SQLite rolls back by itself after some errors, such as a full
             // file or a write that was stopped.
             if connection.at_rest() {
@@ -111,7 +115,7 @@ impl Transaction {
             connection.trusted(|connection| connection.execute_batch(sql)).map_err(|error| {
                 // Such as a foreign key that was to be checked at the end. The
                 // lease rolls back.
-                super::error::explain(connection, error, None, &limits, deadline, None, None)
+                super::error::explain(connection, error, None, &limits, deadline, Seen::default())
             })
         })
         .await

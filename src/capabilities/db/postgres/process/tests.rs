@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::fixture::Database;
 use super::super::{Access, Table, protect};
 use super::{Process, Protection, Statement, Transaction};
+use crate::capabilities::db::access::unlimited;
 use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Operator, Order, Outcome, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
@@ -68,7 +69,7 @@ impl Fixture {
 
     async fn run_as(&self, tenant: &str, sql: &str, parameters: Vec<Value>) -> Result<Outcome, Failure> {
         let statement = Statement::script(sql.to_owned(), parameters, &self.limits)?;
-        self.process.run(tenant, &self.limits, statement).await
+        self.process.run(&unlimited(tenant), &self.limits, statement).await
     }
 
     /// The first value of the first row.
@@ -81,11 +82,11 @@ impl Fixture {
     }
 
     async fn find(&self, find: Find) -> Result<Outcome, Failure> {
-        self.process.run("acme", &self.limits, Statement::find(find, &self.limits)?).await
+        self.process.run(&unlimited("acme"), &self.limits, Statement::find(find, &self.limits)?).await
     }
 
     async fn begin(&self) -> Transaction {
-        self.process.begin("acme", &self.limits).await.unwrap()
+        self.process.begin(&unlimited("acme"), &self.limits).await.unwrap()
     }
 
     fn statement(&self, sql: &str) -> Statement {
@@ -313,8 +314,9 @@ async fn table_operations_build_their_sql() {
     assert_eq!(db.find(nulls(true)).await.unwrap().values[2], two);
 
     let set = |column: &str, value| Assignment { column: column.to_owned(), value };
-    let run =
-        async |statement: Result<Statement, Failure>| db.process.run("acme", &db.limits, statement.unwrap()).await;
+    let run = async |statement: Result<Statement, Failure>| {
+        db.process.run(&unlimited("acme"), &db.limits, statement.unwrap()).await
+    };
     let row = vec![set("address", text("10.0.0.1")), set("paid", Value::Integer(5)), set("total", text("1.50"))];
     let inserted = run(Statement::insert("orders", row, &db.limits)).await.unwrap();
     assert_eq!(inserted.values[1..], [Value::Null, text("1.50"), Value::Integer(5), text("10.0.0.1/32")]);
@@ -368,7 +370,8 @@ async fn limits_stop_what_is_too_large_and_name_themselves() {
     // Larger than the driver should ever see, made of little.
     let doubled = (0..12).fold("'0123456789abcdef'".to_owned(), |text, _| format!("replace({text}, '0', '00')"));
     let large = format!("SELECT string_agg({doubled}, '') FROM generate_series(1, 10000) AS g (n)");
-    let failure = db.process.run("acme", &Arc::new(Limits::default()), db.statement(&large)).await.unwrap_err();
+    let failure =
+        db.process.run(&unlimited("acme"), &Arc::new(Limits::default()), db.statement(&large)).await.unwrap_err();
     let hit = failure.limit.unwrap();
     assert_eq!((hit.name.as_str(), hit.value), ("db_bytes", 8 << 20));
     assert!(hit.used > 40_000_000, "{}", hit.used);
@@ -430,7 +433,7 @@ async fn transactions_commit_roll_back_and_read_what_they_wrote() {
     assert_eq!(refused.end(true).await.unwrap_err().message, "FOREIGN KEY constraint failed");
 
     // The tenant is that of the transaction.
-    let other = db.process.begin("globex", &db.limits).await.unwrap();
+    let other = db.process.begin(&unlimited("globex"), &db.limits).await.unwrap();
     assert_eq!(other.run(db.statement("SELECT name FROM clients")).await.unwrap().values, [text("Hank")]);
     other.end(false).await.unwrap();
     assert_eq!(db.value("SELECT count(*) FROM clients", vec![]).await, Value::Integer(3));
@@ -457,7 +460,7 @@ async fn who_waits_for_a_lock_and_who_is_in_a_deadlock_is_told() {
     let lock = |id| db.statement(&format!("UPDATE clients SET score = 1 WHERE id = {id}"));
     first.run(lock(1)).await.unwrap();
     let quick = Arc::new(Limits { db_timeout: 500, ..Limits::default() });
-    let failure = db.process.run("acme", &quick, lock(1)).await.unwrap_err();
+    let failure = db.process.run(&unlimited("acme"), &quick, lock(1)).await.unwrap_err();
     assert!(failure.message.starts_with("the database is locked"), "{failure:?}");
     second.run(lock(2)).await.unwrap();
     let (one, two) = tokio::join!(first.run(lock(2)), second.run(lock(1)));

@@ -67,7 +67,9 @@ pub struct Tables {
 
 /// Reads a script's text and writes the statement that is sent. It must run on
 /// a thread's own stack, for it measures that and makes more when it needs it.
-pub fn check(text: &str, catalog: &Catalog) -> Result<Checked, Failure> {
+///
+/// Errors name only tables that are `known` to the script.
+pub fn check(text: &str, catalog: &Catalog, known: &dyn Fn(&str) -> bool) -> Result<Checked, Failure> {
     let (tokens, parameters) = tokens::read(text)?;
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION).with_tokens_with_locations(tokens);
@@ -76,7 +78,7 @@ pub fn check(text: &str, catalog: &Catalog) -> Result<Checked, Failure> {
     if rest.token != sqlparser::tokenizer::Token::EOF {
         return Err(near(&rest.token.to_string(), rest.span));
     }
-    let checked = Printer::print(catalog, &statement, parameters)?;
+    let checked = Printer::print(catalog, known, &statement, parameters)?;
 
     // The same text must come of the text: what the parser reads otherwise the
     // second time, the server might as well.
@@ -85,7 +87,7 @@ pub fn check(text: &str, catalog: &Catalog) -> Result<Checked, Failure> {
         .try_with_sql(&checked.sql)
         .and_then(|mut parser| parser.parse_statements());
     let same = match again.as_deref() {
-        Ok([statement]) => Printer::again(catalog, statement).is_ok_and(|sql| sql == checked.sql),
+        Ok([statement]) => Printer::again(catalog, known, statement).is_ok_and(|sql| sql == checked.sql),
         _ => false,
     };
     if same {
@@ -134,6 +136,7 @@ fn refuse(what: &str, span: Span) -> Failure {
 
 struct Printer<'a> {
     catalog: &'a Catalog,
+    known: &'a dyn Fn(&str) -> bool,
     sql: String,
     tables: Tables,
     /// The common tables that can be seen, innermost last: what the script
@@ -154,9 +157,10 @@ struct Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    fn new(catalog: &'a Catalog, again: bool) -> Printer<'a> {
+    fn new(catalog: &'a Catalog, known: &'a dyn Fn(&str) -> bool, again: bool) -> Printer<'a> {
         Printer {
             catalog,
+            known,
             sql: String::new(),
             tables: Tables::default(),
             common: Vec::new(),
@@ -171,16 +175,21 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn print(catalog: &Catalog, statement: &ast::Statement, parameters: usize) -> Result<Checked, Failure> {
-        let mut printer = Printer::new(catalog, false);
+    fn print(
+        catalog: &Catalog,
+        known: &dyn Fn(&str) -> bool,
+        statement: &ast::Statement,
+        parameters: usize,
+    ) -> Result<Checked, Failure> {
+        let mut printer = Printer::new(catalog, known, false);
         let (verb, returns, inserts) = printer.statement(statement)?;
         printer.check_qualified()?;
         let Printer { sql, tables, places, .. } = printer;
         Ok(Checked { sql, parameters, verb, tables, places, returns, inserts })
     }
 
-    fn again(catalog: &Catalog, statement: &ast::Statement) -> Result<String, Failure> {
-        let mut printer = Printer::new(catalog, true);
+    fn again(catalog: &Catalog, known: &dyn Fn(&str) -> bool, statement: &ast::Statement) -> Result<String, Failure> {
+        let mut printer = Printer::new(catalog, known, true);
         printer.statement(statement)?;
         Ok(printer.sql)
     }
@@ -205,7 +214,7 @@ impl<'a> Printer<'a> {
     fn check_qualified(&self) -> Result<(), Failure> {
         for (name, span) in &self.qualified {
             if !self.given.contains(name) && !self.catalog.has_column(name) {
-                let known = self.catalog.columns();
+                let known = self.catalog.columns(self.known);
                 let hint = closest(name, &known).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
                 return Err(database(format!("no such column: {name}{hint}{}", place(*span))));
             }
@@ -301,17 +310,17 @@ impl<'a> Printer<'a> {
                 return found.ok_or_else(|| near(&name.to_string(), Span::empty()));
             }
             [ast::ObjectNamePart::Identifier(ident)] => ident,
-            _ => return Err(self.no_table(&name.to_string(), Span::empty())),
+            _ => return Err(self.no_table(&name.to_string())),
         };
         let folded = self.fold(ident)?;
         match self.catalog.table(&folded) {
             Some(table) => Ok(table),
-            None => Err(self.no_table(&folded, ident.span)),
+            None => Err(self.no_table(&folded)),
         }
     }
 
-    fn no_table(&self, name: &str, _: Span) -> Failure {
-        database(format!("no such table: {name}; {}", table_hint(name, &self.catalog.names())))
+    fn no_table(&self, name: &str) -> Failure {
+        database(format!("no such table: {name}; {}", table_hint(name, &self.catalog.names(), self.known)))
     }
 }
 

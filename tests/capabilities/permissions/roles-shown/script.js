@@ -1,0 +1,4 @@
+function main() {
+    const { permissions } = context.user;
+    return { permissions, frozen: Object.isFrozen(permissions) };
+}

@@ -1,0 +1,2 @@
+const key = secrets.get("KEY");
+function main() {}

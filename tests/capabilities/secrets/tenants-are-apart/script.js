@@ -1,0 +1,4 @@
+// @airlock secrets: KEY
+async function main() {
+    return (await secrets.get("KEY")).length;
+}

@@ -1,0 +1,4 @@
+// @airlock secrets: KEY
+async function main() {
+    await secrets.get("KEY");
+}
