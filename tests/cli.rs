@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use support::bare::Database;
 
 struct Folder(tempfile::TempDir);
 
@@ -42,17 +43,27 @@ impl Folder {
 
     /// Runs the program in this folder.
     fn airlock(&self, arguments: &[&str]) -> Done {
-        self.airlock_with("", arguments)
+        self.run(&[], "", arguments)
     }
 
     /// The same, with a text on stdin.
     fn airlock_with(&self, stdin: &str, arguments: &[&str]) -> Done {
+        self.run(&[], stdin, arguments)
+    }
+
+    /// The same, with environment variables.
+    fn airlock_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Done {
+        self.run(environment, "", arguments)
+    }
+
+    fn run(&self, environment: &[(&str, &str)], stdin: &str, arguments: &[&str]) -> Done {
         let mut child = Command::new(env!("CARGO_BIN_EXE_airlock"))
             .args(arguments)
             .current_dir(self.0.path())
             .env_clear()
             // Machine code is kept between the tests.
             .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -523,4 +534,92 @@ fn secrets_are_set_listed_used_and_deleted() {
     folder.airlock(&["secrets", "delete", "KEY", "--tenant", "acme"]).is(0);
     folder.airlock(&["secrets", "delete", "KEY", "--tenant", "acme"]).is(2).says("acme has no secret KEY");
     folder.airlock(&["secrets", "list", "--tenant", "acme"]).is(0).prints("");
+}
+
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+fn protected_settings(database: &Database) -> String {
+    format!(
+        "[database]\nurl = \"{}\"\ntoken_keys = [{{ id = \"k1\", key = \"{KEY}\" }}]\n\n[[database.tables]]\nname = \"orders\"\n",
+        database.login_url()
+    )
+}
+
+#[test]
+fn db_protect_prints_applies_and_then_has_nothing_to_do() {
+    let database = Database::new("CREATE TABLE orders (tenant_id text, id int, PRIMARY KEY (tenant_id, id))");
+    let folder = Folder::with(&[("airlock.toml", &protected_settings(&database))]);
+    let admin = database.admin_url();
+    let admin = [("AIRLOCK_DATABASE_ADMIN_URL", admin.as_str())];
+
+    let printed = folder.airlock_in(&admin, &["db", "protect"]);
+    for text in ["CREATE POLICY airlock_tenant ON public.orders", "FORCE ROW LEVEL SECURITY", "\nCOMMIT;"] {
+        assert!(printed.is(0).stdout.contains(text), "{}", printed.stdout);
+    }
+    // The key, and the same padded for HMAC.
+    for secret in [KEY, "36272405"] {
+        assert!(!printed.stdout.contains(secret), "{}", printed.stdout);
+    }
+    // Printing did nothing.
+    let audited = folder.airlock_in(&admin, &["db", "audit"]);
+    assert!(audited.is(1).stdout.contains("the role does not exist"), "{}", audited.stdout);
+
+    let applied = folder.airlock_in(&admin, &["db", "protect", "--apply"]);
+    assert!(applied.is(0).stdout.contains("changes applied"), "{}", applied.stdout);
+    for arguments in [&["db", "protect", "--apply"][..], &["db", "protect"]] {
+        let again = folder.airlock_in(&admin, arguments);
+        assert!(again.is(0).stdout.starts_with("-- Nothing to do"), "{}", again.stdout);
+    }
+    let clean = folder.airlock_in(&admin, &["db", "audit"]);
+    assert!(clean.is(0).stdout.starts_with("0 findings\n"), "{}", clean.stdout);
+
+    database.run("CREATE VIEW everything AS SELECT * FROM orders; GRANT SELECT ON everything TO PUBLIC");
+    let found = folder.airlock_in(&admin, &["db", "audit", "--json"]).is(1).json();
+    assert_eq!(found["findings"].as_array().unwrap().len(), 1);
+    assert_eq!(found["findings"][0]["kind"], "view");
+    assert_eq!(found["findings"][0]["object"], "public.everything");
+    assert_eq!(found["findings"][0]["fix"][0], "REVOKE SELECT ON public.everything FROM PUBLIC");
+    let text = folder.airlock_in(&admin, &["db", "audit"]);
+    assert!(text.is(1).stdout.contains("view              public.everything\n"), "{}", text.stdout);
+    folder.airlock(&["db", "audit", "--admin-url", admin[0].1]).is(1);
+}
+
+#[test]
+fn db_protect_refuses_keys_without_the_tenant() {
+    let database = Database::new("CREATE TABLE orders (id int PRIMARY KEY, tenant_id text NOT NULL)");
+    let folder = Folder::with(&[("airlock.toml", &protected_settings(&database))]);
+    let admin = database.admin_url();
+    for arguments in [&["db", "protect"][..], &["db", "protect", "--apply"]] {
+        folder
+            .airlock_in(&[("AIRLOCK_DATABASE_ADMIN_URL", &admin)], arguments)
+            .is(1)
+            .prints("")
+            .says("unique key: public.orders, public.orders_pkey: it does not include tenant_id")
+            .says("ALTER TABLE public.orders DROP CONSTRAINT orders_pkey, ADD CONSTRAINT orders_pkey PRIMARY KEY (tenant_id, id);")
+            .says("Nothing was changed.");
+    }
+}
+
+#[test]
+fn db_says_what_keeps_it_from_the_database() {
+    let database = Database::new("CREATE TABLE orders (tenant_id text, id int, PRIMARY KEY (tenant_id, id))");
+    let settings = protected_settings(&database);
+    let folder = Folder::with(&[("airlock.toml", &settings), ("sqlite.toml", "data = \"data\"\n")]);
+    folder.airlock(&["db", "audit", "--config", "sqlite.toml"]).is(2).says("no [database]");
+    folder.airlock(&["db", "audit"]).is(2).says("AIRLOCK_DATABASE_ADMIN_URL");
+    let other = database.admin_url().replace("airlock_test_", "airlock_text_");
+    folder.airlock(&["db", "audit", "--admin-url", &other]).is(2).says("names the database airlock_text_");
+    for url in ["postgres://admin:hunter2@localhost:1/x", "hunter2", "postgres://hunter2"] {
+        let done = folder.airlock(&["db", "audit", "--admin-url", url]);
+        assert!(!done.is(2).stderr.contains("hunter2"), "{}", done.stderr);
+    }
+    // Not a superuser.
+    folder.airlock(&["db", "audit", "--admin-url", &database.login_url()]).is(2).says("the database refuses: role");
+    let keyless = settings.lines().filter(|line| !line.contains("token_keys")).collect::<Vec<_>>().join("\n");
+    std::fs::write(folder.path("keyless.toml"), keyless).unwrap();
+    let admin = database.admin_url();
+    folder
+        .airlock(&["db", "protect", "--apply", "--config", "keyless.toml", "--admin-url", &admin])
+        .is(2)
+        .says("database.token_keys");
 }

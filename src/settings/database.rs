@@ -136,7 +136,7 @@ fn url(
     at: impl Fn(Fault) -> SettingsError,
 ) -> Result<Option<(String, PgConnectOptions)>, SettingsError> {
     const HELP: &str = "write it as `postgres://role:password@db.example.com/database`; \
-        a Unix socket's folder goes into `?host=/var/run/postgresql`";
+        for a Unix socket, `postgres://role@localhost/database?host=/var/run/postgresql`";
     let parse = |text: &str| {
         let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"))?;
         // Without one the driver would take this process's user.

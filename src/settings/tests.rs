@@ -2,6 +2,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::capabilities::db::postgres::token::Key;
+use crate::capabilities::db::postgres::{Access, Table};
 
 const NOTHING: fn(&str) -> Option<String> = |_| None;
 
@@ -36,6 +38,30 @@ db_statement_bytes = 1024
 [sandboxes]
 count = 8
 wait = "500ms"
+
+[database]
+url = "postgres://shop_tenant:hunter2@db.example.com/shop"
+admin_url = "postgres://postgres:hunter3@db.example.com/shop"
+schema = "shop"
+tenant_column = "org"
+application_roles = ["shop"]
+functions = ["slug"]
+token_keys = [
+    { id = "2026-11", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff" },
+    { id = "2026-08", key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" },
+]
+
+[[database.tables]]
+name = "orders"
+
+[[database.tables]]
+name = "invoices"
+tenant_column = "owner"
+access = "read"
+
+[[database.tables]]
+name = "currencies"
+access = "shared"
 
 [http]
 private_networks = ["127.0.0.1/32", "::1"]
@@ -443,5 +469,115 @@ fn broken_text() {
                 assert!(!report.contains("hunter2") && !report.contains("ann-secret"), "{report}");
             }
         }
+    }
+}
+
+const DATABASE: &str = "[database]\nurl = \"postgres://shop_tenant:hunter2@db.example.com/shop\"\n";
+/// Bytes 0 to 31, as the environment takes them.
+const KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn table(name: &str, tenant_column: Option<&str>, access: Access) -> Table {
+    Table { name: name.to_owned(), tenant_column: tenant_column.map(str::to_owned), access }
+}
+
+#[test]
+fn a_database_is_read_whole() {
+    let database = parse(FULL).unwrap().database.unwrap();
+    let protection = &database.protection;
+    assert_eq!(protection.login, "shop_tenant");
+    assert_eq!(protection.schema, "shop");
+    assert_eq!(
+        protection.tables,
+        [
+            table("orders", Some("org"), Access::Write),
+            table("invoices", Some("owner"), Access::Read),
+            table("currencies", None, Access::Shared),
+        ]
+    );
+    assert_eq!(
+        (protection.application_roles.as_slice(), protection.functions.as_slice()),
+        (&["shop".to_owned()][..], &["slug".to_owned()][..])
+    );
+    assert_eq!(protection.keys.iter().map(Key::id).collect::<Vec<_>>(), ["2026-11", "2026-08"]);
+    // Hexadecimal and base64 of the same bytes are the same key.
+    let hexadecimal = (0..32).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let same = |key: &str| {
+        let text = format!("{DATABASE}token_keys = [{{ id = \"k\", key = \"{key}\" }}]");
+        parse(&text).unwrap().database.unwrap().protection.keys.sign("acme", 1, 2)
+    };
+    assert_eq!(same(&hexadecimal), same("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="));
+
+    assert!(parse("").unwrap().database.is_none());
+    let least = parse(DATABASE).unwrap().database.unwrap().protection;
+    assert_eq!((least.schema.as_str(), least.tables.len(), least.keys.is_empty()), ("public", 0, true));
+}
+
+#[test]
+fn the_environment_wins_over_the_databases_table() {
+    let environment = |name: &str| match name {
+        "AIRLOCK_DATABASE_URL" => Some("postgres://other_tenant@localhost/shop?host=/run/postgresql".to_owned()),
+        "AIRLOCK_DATABASE_ADMIN_URL" => Some("postgresql://root@localhost/shop".to_owned()),
+        "AIRLOCK_DATABASE_TOKEN_KEYS" => Some(format!("{KEYS}, k0:{}", "00".repeat(32))),
+        _ => None,
+    };
+    for text in [FULL, ""] {
+        let database = parse_in(text, environment).unwrap().database.unwrap();
+        assert_eq!(database.protection.login, "other_tenant");
+        assert_eq!(database.admin_url.as_deref(), Some("postgresql://root@localhost/shop"));
+        assert_eq!(database.protection.keys.iter().map(Key::id).collect::<Vec<_>>(), ["k1", "k0"]);
+    }
+    // A key alone makes no database.
+    let alone = |name: &str| (name == "AIRLOCK_DATABASE_TOKEN_KEYS").then(|| KEYS.to_owned());
+    assert!(parse_in("", alone).unwrap().database.is_none());
+}
+
+#[test]
+fn what_is_wrong_with_a_database_is_said_without_its_secrets() {
+    let short = "00".repeat(31);
+    for (text, message) in [
+        ("[database]\nschema = \"shop\"".to_owned(), "this table lacks `url`"),
+        ("[database]\nurl = \"mysql://hunter2@localhost/shop\"".to_owned(), "not the URL of a PostgreSQL database"),
+        ("[database]\nurl = \"postgres://:hunter2@localhost/shop\"".to_owned(), "not the URL of a PostgreSQL database"),
+        ("[database]\nurl = \"postgres://hunter2@localhost\"".to_owned(), "not the URL of a PostgreSQL database"),
+        (format!("{DATABASE}admin_url = \"hunter2\""), "not the URL of a PostgreSQL database"),
+        (format!("{DATABASE}token_keys = [{{ id = \"k\", key = \"hunter2!\" }}]"), "neither hexadecimal nor base64"),
+        (format!("{DATABASE}token_keys = [{{ id = \"k\", key = \"{short}\" }}]"), "has 31 bytes, and needs 32"),
+        (format!("{DATABASE}token_keys = [{{ id = \"a.b\", key = \"{short}00\" }}]"), "id is not one"),
+        (
+            format!(
+                "{DATABASE}token_keys = [{{ id = \"k\", key = \"{short}00\" }}, {{ id = \"k\", key = \"{short}01\" }}]"
+            ),
+            "there is a key `k` already",
+        ),
+        (format!("{DATABASE}[[database.tables]]\nname = \"a\"\n[[database.tables]]\nname = \"a\""), "named twice"),
+        (
+            format!("{DATABASE}[[database.tables]]\nname = \"a\"\naccess = \"shared\"\ntenant_column = \"b\""),
+            "belongs to no tenant",
+        ),
+        (format!("{DATABASE}[[database.tables]]\nname = \"\""), "a table cannot be empty"),
+    ] {
+        let error = parse(&text).unwrap_err();
+        assert!(error.message.contains(message), "{text}\n{error}");
+        assert!(error.place.is_some(), "{error}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains(&short), "{shown}");
+    }
+    for (name, value, message) in [
+        ("AIRLOCK_DATABASE_URL", "hunter2".to_owned(), "not the URL"),
+        ("AIRLOCK_DATABASE_TOKEN_KEYS", "hunter2".to_owned(), "key 1: there is no `:`"),
+        ("AIRLOCK_DATABASE_TOKEN_KEYS", "k:hunter2".to_owned(), "key 1: the key is neither"),
+        ("AIRLOCK_DATABASE_TOKEN_KEYS", format!("{KEYS},k1:{short}00"), "key 2: another one has its id"),
+    ] {
+        let error = parse_in(DATABASE, |asked| (asked == name).then(|| value.clone())).unwrap_err();
+        assert!(error.message.contains(message), "{error}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn settings_show_no_secret_of_the_database() {
+    let shown = format!("{:?}", parse(FULL).unwrap());
+    for secret in ["hunter", "AAECAw", "001122", "34, 17", "54, 39"] {
+        assert!(!shown.contains(secret), "{secret}: {shown}");
     }
 }

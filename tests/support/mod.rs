@@ -1,6 +1,7 @@
 //! What the test binaries share. Each uses a part of it.
 #![allow(dead_code)]
 
+pub mod bare;
 pub mod compare;
 pub mod postgres;
 pub mod server;

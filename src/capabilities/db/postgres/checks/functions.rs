@@ -10,9 +10,9 @@ use super::super::scene::Scene;
 use super::Finding;
 use super::grants::{Grantee, open_schemas, some, take};
 
-/// Which functions of `pg_catalog` are open, as a condition on `pg_proc p`:
+/// Which functions of `pg_catalog` are open, as a condition on `pg_proc p`. Of
+/// those that initdb made and did not keep from everyone:
 ///
-/// - what initdb itself keeps from everyone never is;
 /// - aggregates and window functions;
 /// - what stands behind an operator, a cast, an index or the text of a type, for
 ///   the server asks for EXECUTE there too;
@@ -25,7 +25,7 @@ use super::grants::{Grantee, open_schemas, some, take};
 /// hand text to libxml, run text as a query, or turn numbers into the names of
 /// roles and functions. Those of tables and types the host's driver asks for.
 pub const ALLOWED: &str = "\
-    p.pronamespace = 'pg_catalog'::regnamespace
+    p.pronamespace = 'pg_catalog'::regnamespace AND p.oid < 16384
     AND p.oid NOT IN (SELECT objoid FROM pg_init_privs WHERE classoid = 'pg_proc'::regclass)
     AND p.proname <> ALL ('{array_fill,format,lpad,repeat,rpad,ts_rewrite,ts_stat,xmlagg,xmlcomment,xmlconcat2,xmlexists,xmlvalidate,xpath,xpath_exists}')
     AND p.prorettype <> 'xml'::regtype

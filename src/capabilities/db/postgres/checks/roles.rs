@@ -129,7 +129,7 @@ async fn settings(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<Fi
     let found = found.bind(scene.login.oid()).fetch_all(connection).await?;
     let value = |name: &str| {
         let values = found.iter().filter_map(|(text, database)| Some((text.split_once('=')?, *database)));
-        values.filter(|((found, _), _)| *found == name).map(|((_, value), database)| (value, database)).last()
+        values.filter(|((found, _), _)| *found == name).map(|((_, value), database)| (value, database)).next_back()
     };
     let login = &scene.login.name.quoted;
     let exact = [("row_security", "on"), ("search_path", scene.schema.quoted.as_str())];
