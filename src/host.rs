@@ -89,7 +89,8 @@ impl Host {
             }
             let id = &tenant.tenant.id;
             if !sql.is_empty() {
-                self.process.db.provision_once(id, &sql).await?;
+                let prepared = self.process.db.provision_once(id, &sql).await;
+                prepared.with_context(|| format!("the schema and the seed of tenant `{id}`"))?;
             }
         }
         Ok(())
@@ -265,7 +266,7 @@ impl Builder {
         let store = store(data).await?;
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
         let people = People::new(users, settings.service_accounts.iter().cloned());
-        let process = Arc::new(process(&mut self, store)?);
+        let process = Arc::new(process(&mut self, store).await?);
         let host = Host { engine, process, settings: Arc::new(self.settings), people, programs: HashMap::new() };
         host.provision().await?;
         Ok(host)
@@ -364,9 +365,14 @@ pub async fn store(data: &Path) -> Result<Store> {
 }
 
 /// Puts together what the process owns.
-fn process(builder: &mut Builder, store: Store) -> Result<capabilities::Process> {
+async fn process(builder: &mut Builder, store: Store) -> Result<capabilities::Process> {
     let settings = &builder.settings;
-    let db = db::Process::new(settings.data.clone());
+    let db = match &settings.database {
+        None => db::Process::new(settings.data.clone()),
+        Some(database) => db::Process::Postgres(
+            db::postgres::Process::open(&database.url, database.connections, database.protection.clone()).await?,
+        ),
+    };
     let smtp = match &settings.smtp {
         None => None,
         Some(smtp) => {

@@ -2,7 +2,10 @@
 //! script, `case.toml` with what it is given, and `expected.json`.
 //!
 //! All cases share two hosts, one that may reach the loopback network and one
-//! that may not; each case is a tenant of its own.
+//! that may not; each case is a tenant of its own. The cases of `db` run on
+//! PostgreSQL as well, each in a database of its own, whose tables
+//! `schema.postgres.sql` makes; `{tenant}` in it is the case's tenant. Where the
+//! two databases truly differ there is an `expected.postgres.json`.
 //!
 //! | in `expected.json` | is compared |
 //! |---|---|
@@ -42,10 +45,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use support::compare;
+use support::postgres;
 use support::server::Server;
 
 /// `case.toml`.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Case {
     /// The script's file name, which stacks and log lines show.
@@ -104,7 +108,7 @@ impl Default for Case {
 }
 
 /// What one run is given.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Given {
     entry: Option<String>,
@@ -120,7 +124,7 @@ struct Given {
     context: Context,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Context {
     tenant_name: Option<String>,
@@ -141,19 +145,41 @@ struct Harness {
     update: bool,
 }
 
+/// Where a case's tables are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Database {
+    Sqlite,
+    Postgres,
+}
+
+/// Every case, and those of `db` on both databases: the trial's name, the case's,
+/// its folder and the database.
+fn trials() -> Vec<(String, String, PathBuf, Database)> {
+    let mut trials = Vec::new();
+    for (name, folder) in support::folders(Path::new("tests/capabilities"), "script.js") {
+        if name.starts_with("db::") {
+            for (suffix, database) in [("sqlite", Database::Sqlite), ("postgres", Database::Postgres)] {
+                trials.push((format!("{name}::{suffix}"), name.clone(), folder.clone(), database));
+            }
+        } else {
+            trials.push((name.clone(), name, folder, Database::Sqlite));
+        }
+    }
+    trials
+}
+
 fn main() {
     let arguments = Arguments::from_args();
-    let folders = support::folders(Path::new("tests/capabilities"), "script.js");
     if arguments.list {
-        let trials = folders.into_iter().map(|(name, _)| Trial::test(name, || Ok(()))).collect();
+        let trials = trials().into_iter().map(|(name, ..)| Trial::test(name, || Ok(()))).collect();
         libtest_mimic::run(&arguments, trials).exit();
     }
     let harness = Arc::new(Harness::new().expect("the hosts start"));
-    let trials = folders
+    let trials = trials()
         .into_iter()
-        .map(|(name, folder)| {
+        .map(|(trial, name, folder, database)| {
             let harness = harness.clone();
-            Trial::test(name.clone(), move || harness.case(&name, &folder).map_err(Failed::from))
+            Trial::test(trial, move || harness.case(&name, &folder, database).map_err(Failed::from))
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -187,7 +213,7 @@ impl Harness {
         let data = tempfile::tempdir()?;
         let (host, walled, server) = runtime.block_on(async {
             let server = Server::start().await?;
-            let mut settings = Settings::load(Some(Path::new("tests/capabilities/airlock.toml")), |_| None)?;
+            let mut settings = settings()?;
             settings.data = data.path().join("walled");
             let kind = ServiceKind::Http(Box::new(backend(server.origin())?));
             settings.services.insert("backend".into(), ServiceSettings { kind, ..ServiceSettings::default() });
@@ -200,7 +226,7 @@ impl Harness {
         Ok(Harness { runtime, host, walled, server, data, update })
     }
 
-    fn case(&self, name: &str, folder: &Path) -> Result<(), String> {
+    fn case(&self, name: &str, folder: &Path, database: Database) -> Result<(), String> {
         let address = self.server.address(name);
         let read = |file: &str| {
             let path = folder.join(file);
@@ -212,7 +238,18 @@ impl Harness {
             true => toml::from_str(&read("case.toml")?).map_err(|error| format!("case.toml: {error}"))?,
             false => Case::default(),
         };
-        let actual = self.runtime.block_on(self.run(name, &script, &case))?;
+        let actual = self.runtime.block_on(async {
+            if database == Database::Sqlite {
+                let host = if case.private { &self.host } else { &self.walled };
+                return self.run(host, name, &script, &case).await;
+            }
+            let schema = match folder.join("schema.postgres.sql").exists() {
+                true => read("schema.postgres.sql")?.replace("{tenant}", &name.replace("::", "-")),
+                false => String::new(),
+            };
+            let host = self.on_postgres(name, &schema).await.map_err(|error| format!("{error:#}"))?;
+            self.run(&host, name, &script, &Case { schema: String::new(), ..case.clone() }).await
+        })?;
         // Numbers beyond 2^53 are not expected in any case.
         let shown = actual
             .to_string()
@@ -221,7 +258,11 @@ impl Harness {
             .replace(self.server.host(), "{address}");
         let actual: Value = serde_json::from_str(&shown).map_err(|error| error.to_string())?;
 
-        let path = folder.join("expected.json");
+        let own = folder.join("expected.postgres.json");
+        let path = match database {
+            Database::Postgres if own.exists() => own,
+            _ => folder.join("expected.json"),
+        };
         let expected = std::fs::read_to_string(&path).unwrap_or_else(|_| "null".into());
         let expected: Value = serde_json::from_str(&expected).map_err(|error| format!("expected.json: {error}"))?;
         let mut differences = compare::cases(&expected, &actual);
@@ -238,8 +279,20 @@ impl Harness {
         Err(format!("{}\n\nWhat came out:\n{got}", differences.join("\n")))
     }
 
-    async fn run(&self, name: &str, script: &str, case: &Case) -> Result<Value, String> {
-        let host = if case.private { &self.host } else { &self.walled };
+    /// A host with a PostgreSQL database of its own.
+    async fn on_postgres(&self, name: &str, schema: &str) -> anyhow::Result<Host> {
+        let mut settings = settings()?;
+        settings.data = self.folder(name);
+        settings.database = Some(postgres::database(schema).await?);
+        Host::builder(settings).cache(support::cache()).open().await
+    }
+
+    /// The data of a host that is a case's own.
+    fn folder(&self, name: &str) -> PathBuf {
+        self.data.path().join(name.replace("::", "-"))
+    }
+
+    async fn run(&self, host: &Host, name: &str, script: &str, case: &Case) -> Result<Value, String> {
         let limits = Arc::new(limits(&case.limits)?);
         let base = name.replace("::", "-");
         let tenant_of = |given: &Given| match &given.tenant {
@@ -302,11 +355,14 @@ impl Harness {
                 outcomes.push(serde_json::to_value(&outcome).map_err(|error| error.to_string())?);
             }
         }
-        let folder = self.data.path().join(if case.private { "open" } else { "walled" });
-        let mut after = left_behind(&folder, &tenants).map_err(|error| error.to_string())?;
+        let mut after = left_behind(&host.settings().data, &tenants).map_err(|error| error.to_string())?;
         after.extend(self.server.seen(name));
         Ok(json!({ "runs": outcomes, "after": after }))
     }
+}
+
+fn settings() -> Result<Settings, airlock::settings::SettingsError> {
+    Settings::load(Some(Path::new("tests/capabilities/airlock.toml")), |_| None)
 }
 
 fn limits(given: &BTreeMap<String, toml::Value>) -> Result<Limits, String> {

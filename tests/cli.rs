@@ -43,20 +43,20 @@ impl Folder {
 
     /// Runs the program in this folder.
     fn airlock(&self, arguments: &[&str]) -> Done {
-        self.airlock_in(&[], "", arguments)
-    }
-
-    /// The same with environment variables.
-    fn airlock_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Done {
-        self.airlock_in(environment, "", arguments)
+        self.run(&[], "", arguments)
     }
 
     /// The same, with a text on stdin.
-    fn airlock_reading(&self, stdin: &str, arguments: &[&str]) -> Done {
-        self.airlock_in(&[], stdin, arguments)
+    fn airlock_with(&self, stdin: &str, arguments: &[&str]) -> Done {
+        self.run(&[], stdin, arguments)
     }
 
-    fn airlock_in(&self, environment: &[(&str, &str)], stdin: &str, arguments: &[&str]) -> Done {
+    /// The same, with environment variables.
+    fn airlock_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Done {
+        self.run(environment, "", arguments)
+    }
+
+    fn run(&self, environment: &[(&str, &str)], stdin: &str, arguments: &[&str]) -> Done {
         let mut child = Command::new(env!("CARGO_BIN_EXE_airlock"))
             .args(arguments)
             .current_dir(self.0.path())
@@ -461,7 +461,7 @@ fn db_protect_prints_applies_and_then_has_nothing_to_do() {
     let admin = database.admin_url();
     let admin = [("AIRLOCK_DATABASE_ADMIN_URL", admin.as_str())];
 
-    let printed = folder.airlock_with(&admin, &["db", "protect"]);
+    let printed = folder.airlock_in(&admin, &["db", "protect"]);
     for text in ["CREATE POLICY airlock_tenant ON public.orders", "FORCE ROW LEVEL SECURITY", "\nCOMMIT;"] {
         assert!(printed.is(0).stdout.contains(text), "{}", printed.stdout);
     }
@@ -470,25 +470,25 @@ fn db_protect_prints_applies_and_then_has_nothing_to_do() {
         assert!(!printed.stdout.contains(secret), "{}", printed.stdout);
     }
     // Printing did nothing.
-    let audited = folder.airlock_with(&admin, &["db", "audit"]);
+    let audited = folder.airlock_in(&admin, &["db", "audit"]);
     assert!(audited.is(1).stdout.contains("the role does not exist"), "{}", audited.stdout);
 
-    let applied = folder.airlock_with(&admin, &["db", "protect", "--apply"]);
+    let applied = folder.airlock_in(&admin, &["db", "protect", "--apply"]);
     assert!(applied.is(0).stdout.contains("changes applied"), "{}", applied.stdout);
     for arguments in [&["db", "protect", "--apply"][..], &["db", "protect"]] {
-        let again = folder.airlock_with(&admin, arguments);
+        let again = folder.airlock_in(&admin, arguments);
         assert!(again.is(0).stdout.starts_with("-- Nothing to do"), "{}", again.stdout);
     }
-    let clean = folder.airlock_with(&admin, &["db", "audit"]);
+    let clean = folder.airlock_in(&admin, &["db", "audit"]);
     assert!(clean.is(0).stdout.starts_with("0 findings\n"), "{}", clean.stdout);
 
     database.run("CREATE VIEW everything AS SELECT * FROM orders; GRANT SELECT ON everything TO PUBLIC");
-    let found = folder.airlock_with(&admin, &["db", "audit", "--json"]).is(1).json();
+    let found = folder.airlock_in(&admin, &["db", "audit", "--json"]).is(1).json();
     assert_eq!(found["findings"].as_array().unwrap().len(), 1);
     assert_eq!(found["findings"][0]["kind"], "view");
     assert_eq!(found["findings"][0]["object"], "public.everything");
     assert_eq!(found["findings"][0]["fix"][0], "REVOKE SELECT ON public.everything FROM PUBLIC");
-    let text = folder.airlock_with(&admin, &["db", "audit"]);
+    let text = folder.airlock_in(&admin, &["db", "audit"]);
     assert!(text.is(1).stdout.contains("view              public.everything\n"), "{}", text.stdout);
     folder.airlock(&["db", "audit", "--admin-url", admin[0].1]).is(1);
 }
@@ -500,7 +500,7 @@ fn db_protect_refuses_keys_without_the_tenant() {
     let admin = database.admin_url();
     for arguments in [&["db", "protect"][..], &["db", "protect", "--apply"]] {
         folder
-            .airlock_with(&[("AIRLOCK_DATABASE_ADMIN_URL", &admin)], arguments)
+            .airlock_in(&[("AIRLOCK_DATABASE_ADMIN_URL", &admin)], arguments)
             .is(1)
             .prints("")
             .says("unique key: public.orders, public.orders_pkey: it does not include tenant_id")
@@ -596,7 +596,7 @@ fn secrets_are_set_listed_used_and_deleted() {
         ),
     ]);
     folder.data("kept");
-    let set = |value: &str, more: &[&str]| folder.airlock_reading(value, &[&["secrets", "set"], more].concat());
+    let set = |value: &str, more: &[&str]| folder.airlock_with(value, &[&["secrets", "set"], more].concat());
     set("x", &["KEY", "--tenant", "acme", "--config", "none.toml"]).is(2).says("AIRLOCK_SECRETS_KEYS=");
     set("x", &["KEY", "--tenant", "acne"]).is(2).says("there is no tenant `acne`; the settings have: acme");
     set("x", &["NO KEY", "--tenant", "acme"]).is(2).says("is not a secret's name");

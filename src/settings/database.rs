@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::SettingsError;
 use super::environment::set;
 use super::error::Fault;
-use super::file::words;
+use super::file::{Scalar, count, words};
 use crate::capabilities::db::postgres::token::{KEY_BYTES, Key, Keys};
 use crate::capabilities::db::postgres::{Access, Protection, Table};
 
@@ -28,8 +28,15 @@ pub struct DatabaseSettings {
     pub url: String,
     /// The same with a superuser, for `airlock db`. The server never needs it.
     pub admin_url: Option<String>,
+    /// Connections at most, half of which one tenant may have.
+    pub connections: usize,
     pub protection: Protection,
 }
+
+/// Statements take turns on a connection, and few cores serve them.
+const CONNECTIONS: usize = 16;
+/// As many as `airlock db protect` gives the role.
+const MOST_CONNECTIONS: u64 = 100;
 
 impl fmt::Debug for DatabaseSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,6 +44,7 @@ impl fmt::Debug for DatabaseSettings {
             .debug_struct("DatabaseSettings")
             .field("url", &"…")
             .field("admin_url", &self.admin_url.as_ref().map(|_| "…"))
+            .field("connections", &self.connections)
             .field("protection", &self.protection)
             .finish()
     }
@@ -47,6 +55,7 @@ impl fmt::Debug for DatabaseSettings {
 pub(super) struct DatabaseTable {
     url: Option<Spanned<String>>,
     admin_url: Option<Spanned<String>>,
+    connections: Option<Spanned<Scalar>>,
     schema: Option<Spanned<String>>,
     tenant_column: Option<Spanned<String>>,
     application_roles: Vec<Spanned<String>>,
@@ -98,7 +107,9 @@ pub(super) fn read(
     };
     let tables = tables(table).map_err(&at)?;
     let list = |names: &[Spanned<String>], what| names.iter().map(|name| words(name, what)).collect::<Result<_, _>>();
+    let connections = count(&table.connections, 1..=MOST_CONNECTIONS).map_err(&at)?;
     Ok(Some(DatabaseSettings {
+        connections: connections.map_or(CONNECTIONS, |count| count as usize),
         protection: Protection {
             login: options.get_username().to_owned(),
             schema: table

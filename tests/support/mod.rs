@@ -3,6 +3,7 @@
 
 pub mod bare;
 pub mod compare;
+pub mod postgres;
 pub mod server;
 
 use std::path::{Path, PathBuf};

@@ -1,16 +1,21 @@
-//! What a script reads when SQLite refuses.
+//! What both databases say in the same words.
 
-use rusqlite::{Error, ErrorCode};
-
-use super::access::Access;
-use super::sqlite::{Deadline, Guarded, LIKE_BYTES, Seen, Stop, VALUE_BYTES, Written};
-use super::text::fixed;
+use super::deadline::Deadline;
 use crate::runtime::failure::Failure;
-use crate::runtime::limits::{Limit, Limits};
 
 /// An error of the script's own SQL.
 pub fn database(message: impl Into<String>) -> Failure {
     Failure::new("DatabaseError", message)
+}
+
+/// A limit that no setting changes.
+pub fn fixed(message: String) -> Failure {
+    Failure::new("LimitError", message)
+}
+
+/// What a statement of a transaction that was ended answers.
+pub fn ended() -> Failure {
+    database("the transaction has ended")
 }
 
 /// The wait for a lock was too long. Names the limit that bounds it.
@@ -25,119 +30,43 @@ pub fn locked(deadline: Deadline) -> Failure {
     failure
 }
 
-/// Makes an error of SQLite's one that a script's author can act on. What is
-/// not the script's doing goes to the operator's log instead.
-pub fn explain(
-    connection: &Guarded,
-    error: Error,
-    written: Option<&Written>,
-    limits: &Limits,
-    deadline: Deadline,
-    Seen { stop, denied, access }: Seen,
-) -> Failure {
-    if let Some(failure) = denied {
-        return failure;
-    }
-    match error {
-        Error::SqlInputError { msg, offset, .. } => {
-            let mut message = msg;
-            if let Some(hint) = hint(connection, access.as_ref(), &message) {
-                message = format!("{message}; {hint}");
-            }
-            if let Some(place) = written.and_then(|written| place(written, offset)) {
-                message = format!("{message} ({place})");
-            }
-            database(message)
-        }
-        Error::SqliteFailure(error, message) => {
-            let message = message.unwrap_or_else(|| error.to_string());
-            match error.code {
-                ErrorCode::OperationInterrupted => match stop {
-                    Some(Stop::Memory) => fixed(
-                        "the statement was stopped because it sorted, grouped or recursed over more than the \
-                         database's memory holds"
-                            .to_owned(),
-                    ),
-                    _ => deadline.failure(),
-                },
-                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => locked(deadline),
-                ErrorCode::DiskFull => Failure::limit(Limit::DbSize, limits.db_size, limits.db_size),
-                ErrorCode::TooBig => fixed(format!(
-                    "a value or a row is longer than {}KiB, the most that the database takes",
-                    limits.db_bytes.min(VALUE_BYTES as u64) >> 10
-                )),
-                ErrorCode::OutOfMemory => {
-                    fixed("the statement needs more memory, or more instructions, than one may have".to_owned())
-                }
-                ErrorCode::AuthorizationForStatementDenied => Failure::denied(message),
-                ErrorCode::Unknown if message.contains("LIKE or GLOB pattern too complex") => {
-                    fixed(format!("a pattern of LIKE or GLOB is longer than {LIKE_BYTES} bytes"))
-                }
-                ErrorCode::Unknown => match hint(connection, access.as_ref(), &message) {
-                    Some(hint) => database(format!("{message}; {hint}")),
-                    None => database(message),
-                },
-                ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::ParameterOutOfRange => {
-                    database(message)
-                }
-                _ => Failure::internal("the database", format!("{error}: {message}")),
-            }
-        }
-        Error::MultipleStatement => Failure::argument("the text holds more than one SQL statement"),
-        error => Failure::internal("the database", error),
-    }
-}
-
-/// Where in the script's text, counted from 1.
-fn place(written: &Written, offset: i32) -> Option<String> {
-    let at = written.offset.checked_add(usize::try_from(offset).ok()?)?;
-    let before = written.sql.get(..at)?;
+/// A place in a script's text, counted from 1. None where the text has no such byte.
+pub fn place(text: &str, at: usize) -> Option<String> {
+    let before = text.get(..at)?;
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
     Some(format!("line {line}, column {column}"))
 }
 
-/// What was perhaps meant.
-fn hint(connection: &Guarded, access: Option<&Access>, message: &str) -> Option<String> {
-    // A script learns no names of what it may not read.
-    let known = |table: &str| access.is_none_or(|access| access.read(table).is_ok());
-    if let Some(name) = message.strip_prefix("no such table: ") {
-        let name = name.strip_prefix("main.").unwrap_or(name);
-        let tables = names(
-            connection,
-            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
-             ORDER BY name LIMIT 500",
-            |row| row.get::<_, String>(0),
-        );
-        if tables.is_empty() {
-            return Some("this tenant has no tables yet".to_owned());
-        }
-        let tables: Vec<_> = tables.into_iter().filter(|table| known(table)).collect();
-        return Some(match closest(name, &tables) {
-            Some(table) => format!("did you mean {table}?"),
-            None if tables.is_empty() => "there are none that this script may read".to_owned(),
-            None => format!("there are: {}", list(&tables)),
-        });
-    }
-    let name = match message.strip_prefix("no such column: ") {
-        Some(name) => name,
-        None if message.starts_with("table ") => message.split_once(" has no column named ")?.1,
-        None => return None,
-    };
-    let columns = names(
-        connection,
-        "SELECT DISTINCT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns \
-         WHERE tables.type IN ('table', 'view') LIMIT 2000",
-        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
-    );
-    let columns: Vec<_> = columns.into_iter().filter(|(table, _)| known(table)).map(|(_, column)| column).collect();
-    let name = name.rsplit('.').next().unwrap_or(name);
-    closest(name, &columns).map(|column| format!("did you mean {column}?"))
+/// A statement was given another number of parameters than it has.
+pub fn parameters(expected: usize, given: usize) -> Failure {
+    Failure::argument(format!(
+        "the statement takes {}, and {} given",
+        match expected {
+            0 => "no parameters".to_owned(),
+            1 => "1 parameter".to_owned(),
+            many => format!("{many} parameters"),
+        },
+        match given {
+            0 => "none were".to_owned(),
+            1 => "1 was".to_owned(),
+            many => format!("{many} were"),
+        },
+    ))
 }
 
-fn names<T>(connection: &Guarded, sql: &str, read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
-    // Without names there is no hint, and the error itself stands.
-    connection.trusted(|connection| connection.prepare(sql)?.query_map([], read)?.collect()).unwrap_or_default()
+/// What is perhaps meant where there is no table of that name.
+/// Names none that are not `known` to the script.
+pub fn table_hint<T: AsRef<str>>(name: &str, tables: &[T], known: impl Fn(&str) -> bool) -> String {
+    if tables.is_empty() {
+        return "this tenant has no tables yet".to_owned();
+    }
+    let tables: Vec<&str> = tables.iter().map(AsRef::as_ref).filter(|table| known(table)).collect();
+    match closest(name, &tables) {
+        Some(table) => format!("did you mean {table}?"),
+        None if tables.is_empty() => "there are none that this script may read".to_owned(),
+        None => format!("there are: {}", list(&tables)),
+    }
 }
 
 /// The first ten.

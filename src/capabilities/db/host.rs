@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Access, Statement, Transaction, transaction};
+use super::error::ended;
+use super::{Access, Statement, Transaction};
 use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Host, Outcome, Value};
 use crate::runtime::call::Call;
 use crate::runtime::failure::Failure;
@@ -30,7 +31,7 @@ impl Call {
         match transaction {
             Some(id) => match self.held.db.transactions.get(&id).cloned() {
                 Some(transaction) => self.start(async move { transaction.run(statement).await }),
-                None => self.refuse::<Outcome>(transaction::ended()),
+                None => self.refuse::<Outcome>(ended()),
             },
             None => {
                 let (db, access, limits) = (self.process.db.clone(), self.access(), Arc::clone(&self.limits));
@@ -106,7 +107,7 @@ impl Host for Call {
     fn start_end(&mut self, transaction: u32, commit: bool) -> wasmtime::Result<Ticket> {
         Ok(match self.held.db.transactions.remove(&transaction) {
             Some(transaction) => self.start(async move { transaction.end(commit).await }),
-            None => self.refuse::<()>(transaction::ended()),
+            None => self.refuse::<()>(ended()),
         })
     }
 

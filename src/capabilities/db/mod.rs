@@ -1,76 +1,35 @@
-//! The tenant's tables: one SQLite file for each tenant.
+//! The tenant's tables: a SQLite file for each tenant, or the tables of one
+//! PostgreSQL database that all tenants share.
 //!
-//! What SQLite holds and JavaScript reads:
-//!
-//! | SQLite | `value` |
-//! |---|---|
-//! | NULL | `null` |
-//! | INTEGER | `integer`, all 64 bits |
-//! | INTEGER 0 or 1 in a column declared BOOLEAN or BOOL | `boolean` |
-//! | REAL | `real` |
-//! | TEXT | `text`, JSON columns included |
-//! | BLOB | `blob` |
-//!
-//! The other way `boolean` is stored as 1 and 0 and `json` as its text.
-//!
-//! SQL of a script runs behind several guards, each of which is one file here:
-//! [`text`] admits one statement, [`authorizer`] what it may do, [`functions`]
-//! replaces those whose time can't be bounded, and [`sqlite`] bounds memory,
-//! sizes and time.
+//! Scripts see the same API and the same values on both. What differs is said
+//! in [`sqlite`] and [`postgres`].
 
 pub mod access;
-#[cfg(test)]
-mod access_tests;
-mod authorizer;
+mod build;
+mod deadline;
 mod error;
-mod functions;
+mod exact;
 mod host;
-mod pool;
 pub mod postgres;
-mod run;
-mod schema;
 mod sqlite;
 mod statement;
-#[cfg(test)]
-mod tests;
-mod text;
-mod transaction;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use anyhow::Context as _;
+use std::sync::Arc;
 
 pub use self::access::{Access, Grant, Rules};
 pub use self::error::{closest, list};
-use self::pool::{Pool, blocking};
-use self::sqlite::Deadline;
 pub use self::statement::Statement;
-use self::text::Verb;
-pub use self::transaction::Transaction;
 use crate::runtime::bindings::airlock::script::db::Outcome;
 use crate::runtime::failure::Failure;
-use crate::runtime::limits::{Limit, Limits};
+use crate::runtime::limits::Limits;
 
-/// Tenants whose files stay open between calls. Each takes at most nine file
-/// descriptors; a file that is not open costs about a millisecond.
-const OPEN_TENANTS: usize = 64;
-
-/// What the process owns: the tenants' files. Clones are the same one.
+/// What the process owns: the tenants' databases. Clones are the same ones.
 #[derive(Clone)]
-pub struct Process(Arc<Files>);
-
-struct Files {
-    directory: PathBuf,
-    open: Mutex<Open>,
-}
-
-#[derive(Default)]
-struct Open {
-    /// With when each was last used, in uses.
-    pools: HashMap<String, (Arc<Pool>, u64)>,
-    uses: u64,
+pub enum Process {
+    Sqlite(sqlite::Process),
+    Postgres(postgres::Process),
 }
 
 /// What one call holds: the transactions that it has open.
@@ -80,11 +39,19 @@ pub struct Held {
     last: u32,
 }
 
+/// A transaction. Its clones are the same one; when the last is dropped, it is
+/// rolled back and its connection goes back to the pool, or is closed.
+#[derive(Clone)]
+pub enum Transaction {
+    Sqlite(sqlite::Transaction),
+    Postgres(postgres::Transaction),
+}
+
 impl Process {
-    /// Keeps the tenants' files in `<directory>/tenants/<tenant id>.db`. Opens
-    /// and makes nothing yet.
+    /// Keeps a SQLite file for each tenant, `<directory>/tenants/<tenant id>.db`.
+    /// Opens and makes nothing yet.
     pub fn new(directory: PathBuf) -> Process {
-        Process(Arc::new(Files { directory, open: Mutex::default() }))
+        Process::Sqlite(sqlite::Process::new(directory))
     }
 
     /// Runs SQL of the operator's, such as a schema and its first rows, in one
@@ -93,117 +60,59 @@ impl Process {
     /// # Errors
     ///
     /// Where the tenant's id is not one, the file can't be opened or written,
-    /// or the SQL fails; then nothing of it was done.
+    /// or the SQL fails; then nothing of it was done. On PostgreSQL always: the
+    /// tables there are the application's, which has means of its own.
     pub async fn provision(&self, tenant: &str, sql: &str) -> anyhow::Result<()> {
-        let sql = sql.to_owned();
-        self.trusted(tenant, move |transaction| transaction.execute_batch(&sql)).await
+        match self {
+            Process::Sqlite(process) => process.provision(tenant, sql).await,
+            Process::Postgres(_) => Err(anyhow::anyhow!(NOT_OURS)),
+        }
     }
 
     /// The same, unless it was done before: the file's `user_version` tells, and
     /// it is set in the same transaction.
     pub async fn provision_once(&self, tenant: &str, sql: &str) -> anyhow::Result<()> {
-        let sql = sql.to_owned();
-        self.trusted(tenant, move |transaction| {
-            let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            if version == 0 {
-                transaction.execute_batch(&sql)?;
-                transaction.pragma_update(None, "user_version", 1)?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    async fn trusted(
-        &self,
-        tenant: &str,
-        work: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let pool = self.pool(tenant).map_err(|failure| anyhow::anyhow!(failure.message))?;
-        let patience = Deadline::of(&Limits { db_timeout: 60_000, ..Limits::default() }, Limit::DbTimeout);
-        let turn = pool.turn(patience).await.map_err(|failure| anyhow::anyhow!(failure.message))?;
-        let provisioned = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let mut connection = sqlite::open(&pool.path)?;
-            connection.busy_timeout(std::time::Duration::from_secs(60))?;
-            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            work(&transaction)?;
-            transaction.commit()?;
-            anyhow::Ok(())
-        });
-        provisioned.await?.with_context(|| format!("preparing the database of tenant `{tenant}`"))
+        match self {
+            Process::Sqlite(process) => process.provision_once(tenant, sql).await,
+            Process::Postgres(_) => Err(anyhow::anyhow!(NOT_OURS)),
+        }
     }
 
     /// Runs a statement by itself: what it writes is durable when it is answered.
     pub async fn run(&self, access: &Access, limits: &Arc<Limits>, statement: Statement) -> Result<Outcome, Failure> {
-        let pool = self.pool(access.tenant())?;
-        let deadline = Deadline::of(limits, Limit::DbTimeout);
-        if statement.plain
-            && let Some(mut lease) = pool.lease_now()
-        {
-            let connection = lease.connection()?;
-            let glance =
-                connection.glance(access, limits, deadline, |connection| run::run(connection, &statement, limits))?;
-            if let Some(outcome) = glance {
-                return Ok(outcome);
-            }
+        match self {
+            Process::Sqlite(process) => process.run(access, limits, statement).await,
+            Process::Postgres(process) => process.run(access, limits, statement).await,
         }
-        let mut lease = pool.lease(statement.verb != Verb::Select, deadline).await?;
-        let (access, limits) = (access.clone(), Arc::clone(limits));
-        blocking(move |dropped| {
-            lease
-                .connection()?
-                .guarded(&access, &limits, deadline, &dropped, |connection| run::run(connection, &statement, &limits))
-        })
-        .await
     }
 
-    /// Begins a transaction that may write. It waits while another does.
+    /// Begins a transaction that may write. On SQLite it waits while another does.
     pub async fn begin(&self, access: &Access, limits: &Arc<Limits>) -> Result<Transaction, Failure> {
-        Transaction::begin(&self.pool(access.tenant())?, access, limits).await
-    }
-
-    /// The tenant's connections.
-    fn pool(&self, tenant: &str) -> Result<Arc<Pool>, Failure> {
-        let file = file_name(tenant)?;
-        let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.uses += 1;
-        let uses = open.uses;
-        if let Some((pool, used)) = open.pools.get_mut(tenant) {
-            *used = uses;
-            return Ok(Arc::clone(pool));
+        match self {
+            Process::Sqlite(process) => process.begin(access, limits).await.map(Transaction::Sqlite),
+            Process::Postgres(process) => process.begin(access, limits).await.map(Transaction::Postgres),
         }
-        if open.pools.len() >= OPEN_TENANTS {
-            // One that is in use stays: its turns must hold for all who write.
-            let oldest = open
-                .pools
-                .iter()
-                .filter(|(_, (pool, _))| Arc::strong_count(pool) == 1)
-                .min_by_key(|(_, (_, used))| *used)
-                .map(|(tenant, _)| tenant.clone());
-            if let Some((pool, _)) = oldest.and_then(|tenant| open.pools.remove(&tenant)) {
-                // Closing a file writes its log back.
-                match tokio::runtime::Handle::try_current() {
-                    Ok(runtime) => drop(runtime.spawn_blocking(move || drop(pool))),
-                    Err(_) => drop(pool),
-                }
-            }
-        }
-        let pool = Arc::new(Pool::new(self.0.directory.join("tenants").join(file)));
-        open.pools.insert(tenant.to_owned(), (Arc::clone(&pool), uses));
-        Ok(pool)
     }
 }
 
-/// The name of a tenant's file. The id becomes part of a path, so it is only
-/// what can't lead anywhere else.
-fn file_name(tenant: &str) -> Result<String, Failure> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if (1..=64).contains(&tenant.len()) && tenant.bytes().all(plain) {
-        Ok(format!("{tenant}.db"))
-    } else {
-        Err(Failure::argument(
-            "the tenant's id is not one that can have tables: it must be 1 to 64 letters, digits, `_` or `-`",
-        ))
+const NOT_OURS: &str = "the tenants' tables are in a PostgreSQL database, whose schema is the application's; run the \
+                        SQL there by its own means, such as psql, then `airlock db protect`, and leave `schema` and \
+                        `seed` out of the settings";
+
+impl Transaction {
+    /// Runs a statement after those that were started before it.
+    pub async fn run(&self, statement: Statement) -> Result<Outcome, Failure> {
+        match self {
+            Transaction::Sqlite(transaction) => transaction.run(statement).await,
+            Transaction::Postgres(transaction) => transaction.run(statement).await,
+        }
+    }
+
+    /// Commits or rolls back. It is over afterwards either way.
+    pub async fn end(self, commit: bool) -> Result<(), Failure> {
+        match self {
+            Transaction::Sqlite(transaction) => transaction.end(commit).await,
+            Transaction::Postgres(transaction) => transaction.end(commit).await,
+        }
     }
 }

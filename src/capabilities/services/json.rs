@@ -41,7 +41,8 @@ fn json(value: Value) -> Json {
             None if number > 0.0 => Json::String("Infinity".to_owned()),
             None => Json::String("-Infinity".to_owned()),
         },
-        Value::Text(text) | Value::Json(text) => Json::String(text),
+        Value::Text(text) => Json::String(text),
+        Value::Json(text) => serde_json::from_str(&text).unwrap_or(Json::String(text)),
         Value::Blob(bytes) => Json::String(base64(&bytes)),
     }
 }

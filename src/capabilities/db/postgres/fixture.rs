@@ -74,6 +74,14 @@ impl Database {
         }
     }
 
+    /// What the login role connects to.
+    pub fn url(&self) -> String {
+        let mut url = url::Url::parse(&std::env::var("AIRLOCK_TEST_POSTGRES").unwrap()).unwrap();
+        url.set_path(&self.name);
+        url.set_username(&self.login).unwrap();
+        url.into()
+    }
+
     /// A superuser's connection.
     pub async fn admin(&self) -> PgConnection {
         PgConnection::connect_with(&self.options).await.unwrap()

@@ -25,7 +25,7 @@ INSERT INTO clients VALUES
     ('acme', 1, 'ada@acme.example'),
     ('globex', 1, 'hank@globex.example'), ('globex', 2, 'marge@globex.example');
 INSERT INTO orders (tenant_id, client_id, currency, total) VALUES
-    ('acme', 1, 'EUR', 10), ('globex', 1, 'USD', 4711), ('globex', 2, 'USD', 815);
+    ('acme', 1, 'EUR', 10), ('globex', 1, 'USD', 47114711), ('globex', 2, 'USD', 81508150);
 INSERT INTO invoices VALUES ('acme', 1), ('globex', 770077);
 INSERT INTO secrets VALUES ('acme', 'acme hidden'), ('globex', 'globex hidden');
 INSERT INTO internal VALUES ('hidden note');

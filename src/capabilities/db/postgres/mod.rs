@@ -7,21 +7,46 @@
 //! | [`protect`] | the schema, roles, policies and grants that this rests on |
 //! | [`audit`] | what in a live database would leak in spite of them |
 //!
-//! Both go by the same checks: [`protect`] closes what a check finds, and
-//! [`audit`] only says it.
+//! | [`process`] | runs statements: a script's [`text`] is written anew, a [`session`] says whom it is for, [`values`] come back |
+//!
+//! [`protect`] and [`audit`] go by the same checks: the one closes what a check
+//! finds, and the other only says it.
+//!
+//! What differs from SQLite, beside the SQL itself:
+//!
+//! - `SELECT *` answers the tenant's column too; the table operations do not.
+//! - An error ends the transaction that it happens in.
+//! - Transactions of one tenant run beside each other, and wait only for rows.
+//! - `?` is always a parameter; the operators of that name are `jsonb_exists`
+//!   and its like.
 
 pub mod audit;
+mod bounded;
+mod cache;
+mod catalog;
 mod checks;
+mod error;
 #[cfg(test)]
 pub mod fixture;
+mod load;
+mod pool;
+mod process;
 pub mod protect;
+mod ready;
+mod run;
 mod scene;
+mod session;
 #[cfg(test)]
 mod tests;
+mod text;
 pub mod token;
+mod transaction;
+mod values;
 
 pub use self::checks::{Finding, Secret, Statement};
+pub use self::process::Process;
 use self::token::Keys;
+pub use self::transaction::Transaction;
 
 /// What is to be protected, as the settings say it.
 #[derive(Debug, Clone)]

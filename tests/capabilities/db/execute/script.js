@@ -5,6 +5,6 @@ async function main() {
         returning: await db.execute("INSERT INTO items (name) VALUES ('pad') RETURNING id, name"),
         upsert: await db.execute("INSERT INTO items (id, name) VALUES (1, 'INK') ON CONFLICT (id) DO UPDATE SET name = excluded.name"),
         delete: await db.execute("DELETE FROM items WHERE name = 'pen'"),
-        left: await db.query("SELECT * FROM items ORDER BY id"),
+        left: await db.query("SELECT id, name, price FROM items ORDER BY id"),
     };
 }

@@ -9,7 +9,6 @@ async function main() {
         no_one: await db.queryOne("SELECT name FROM items WHERE id = 99"),
         common_table: await db.query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT i FROM n"),
         window: await db.query("SELECT name, rank() OVER (ORDER BY price DESC) AS place FROM items ORDER BY place"),
-        json: await db.queryOne("SELECT json_extract('{\"a\":[1,2]}', '$.a[1]') AS x"),
         semicolon: await db.query("SELECT 1 AS one; -- and a comment"),
     };
 }

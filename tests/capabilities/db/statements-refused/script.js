@@ -16,6 +16,20 @@ async function main() {
         "EXPLAIN SELECT 1",
         "SELECT load_extension('x')",
         "SELECT readfile('/etc/passwd')",
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT set_config('airlock.token', 'x', false)",
+        "SELECT pg_sleep(60)",
+        "SELECT * FROM pg_catalog.pg_authid",
+        "SELECT * FROM information_schema.tables",
+        "SELECT xmin FROM items",
+        "SELECT $1::int",
+        "SET airlock.token = 'x'",
+        "RESET ALL",
+        "COPY items TO PROGRAM 'sh'",
+        "DO $$BEGIN END$$",
+        "LISTEN x",
+        "SELECT 'items'::regclass",
+        "SELECT name INTO other FROM items",
         "SELECT writefile('/tmp/x', 'y')",
         "SELECT sqlite_version()",
         "SELECT 1; DELETE FROM items",
@@ -32,7 +46,7 @@ async function main() {
     ];
     const answers = {};
     for (const sql of statements) answers[sql] = await refusal(() => db.query(sql));
-    return { answers, left: await db.query("SELECT * FROM items") };
+    return { answers, left: await db.query("SELECT id, name FROM items") };
 }
 
 // What a refused call says.

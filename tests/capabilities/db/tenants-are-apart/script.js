@@ -3,5 +3,5 @@ async function write() {
 }
 
 async function read() {
-    return db.query("SELECT * FROM items");
+    return db.query("SELECT id, name FROM items");
 }

@@ -2,11 +2,11 @@
 async function main() {
     let inner;
     await db.transaction(async (tx) => {
-        await tx.insert("items", { id: 1 });
-        inner = await refusal(() => db.transaction(async (other) => other.insert("items", { id: 2 })));
-        await tx.insert("items", { id: 3 });
+        await tx.update("items", { id: 1 }, { stock: 9 });
+        inner = await refusal(() => db.transaction(async (other) => other.update("items", { id: 1 }, { stock: 8 })));
+        await tx.update("items", { id: 2 }, { stock: 19 });
     });
-    return { inner, left: await db.query("SELECT id FROM items ORDER BY id") };
+    return { inner, left: await db.query("SELECT id, stock FROM items ORDER BY id") };
 }
 
 // What a refused call says.

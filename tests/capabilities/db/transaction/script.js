@@ -23,7 +23,7 @@ async function main() {
         result,
         thrown,
         failed,
-        left: await db.query("SELECT * FROM items ORDER BY id"),
+        left: await db.query("SELECT id, name FROM items ORDER BY id"),
         after_the_end: await refusal(() => escaped.query("SELECT 1")),
         not_a_function: await refusal(() => db.transaction("BEGIN")),
     };

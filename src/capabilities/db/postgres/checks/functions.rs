@@ -18,17 +18,18 @@ use super::grants::{Grantee, open_schemas, some, take};
 ///   the server asks for EXECUTE there too;
 /// - what computes its result from its arguments alone, by what it is declared;
 /// - those named here, which read the clock, the time zone, the text search
-///   configuration, or take arguments of any type.
+///   configuration, or take arguments of any type; and `pg_backend_pid`, for the
+///   host signs its tokens for a connection.
 ///
 /// The exceptions make large values out of small ones, which no timeout stops,
 /// hand text to libxml, run text as a query, or turn numbers into the names of
-/// tables and roles.
+/// roles and functions. Those of tables and types the host's driver asks for.
 pub const ALLOWED: &str = "\
     p.pronamespace = 'pg_catalog'::regnamespace AND p.oid < 16384
     AND p.oid NOT IN (SELECT objoid FROM pg_init_privs WHERE classoid = 'pg_proc'::regclass)
     AND p.proname <> ALL ('{array_fill,format,lpad,repeat,rpad,ts_rewrite,ts_stat,xmlagg,xmlcomment,xmlconcat2,xmlexists,xmlvalidate,xpath,xpath_exists}')
     AND p.prorettype <> 'xml'::regtype
-    AND p.proname !~ '^(xml|query_to|table_to|schema_to|database_to|cursor_to|lo_|binary_upgrade_)|^reg.*(in|out)$'
+    AND p.proname !~ '^(xml|query_to|table_to|schema_to|database_to|cursor_to|lo_|binary_upgrade_)|^reg.*in$|^reg(?!(class|type)out$).*out$'
     AND (p.prokind IN ('a', 'w')
       OR p.prokind = 'f' AND (
         p.oid IN (SELECT oprcode FROM pg_operator)
@@ -46,7 +47,7 @@ pub const ALLOWED: &str = "\
              json_to_tsvector,jsonb_build_array,jsonb_build_object,jsonb_path_exists_tz,jsonb_path_match_tz,
              jsonb_path_query_array_tz,jsonb_path_query_first_tz,jsonb_path_query_tz,jsonb_populate_record,
              jsonb_populate_recordset,jsonb_to_record,jsonb_to_recordset,jsonb_to_tsvector,length,make_timestamptz,
-             nextval,now,num_nonnulls,num_nulls,overlaps,pg_collation_for,pg_size_bytes,pg_size_pretty,pg_typeof,
+             nextval,now,num_nonnulls,num_nulls,overlaps,pg_backend_pid,pg_collation_for,pg_size_bytes,pg_size_pretty,pg_typeof,
              phraseto_tsquery,plainto_tsquery,quote_literal,quote_nullable,random,random_normal,row_to_json,
              statement_timestamp,timeofday,timezone,to_char,to_date,to_json,to_jsonb,to_number,to_timestamp,to_tsquery,
              to_tsvector,transaction_timestamp,ts_headline,ts_parse,unistr,uuidv4,uuidv7,websearch_to_tsquery}')))";

@@ -12,6 +12,18 @@ use super::super::scene::Scene;
 use super::super::{Access, Error};
 use super::Finding;
 
+/// The catalogs that the host reads, on the connections of scripts' statements,
+/// to learn the types of parameters and columns, and the columns of keys. They
+/// say what the application's tables are made of, and nothing of any tenant; and
+/// scripts' SQL can name none of them.
+const DESCRIBING: [&str; 5] = [
+    "pg_catalog.pg_attribute",
+    "pg_catalog.pg_enum",
+    "pg_catalog.pg_index",
+    "pg_catalog.pg_range",
+    "pg_catalog.pg_type",
+];
+
 pub async fn check(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<Finding>, Error> {
     let mut findings = schemas(connection, scene).await?;
     findings.extend(relations(connection, scene).await?);
@@ -117,12 +129,16 @@ async fn relations(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<F
     let mut excess: BTreeMap<(String, Grantee), (Oid, String, Vec<String>)> = BTreeMap::new();
     let mut catalogs: BTreeMap<Grantee, BTreeMap<String, Vec<String>>> = BTreeMap::new();
     let mut had: Vec<(Oid, String)> = Vec::new();
+    let mut described: Vec<String> = Vec::new();
     for row in &rows {
         let (oid, name, privilege): (Oid, String, String) = (row.get("oid"), row.get("name"), row.get("privilege"));
         let grantee = Grantee::of(row);
-        if row.get("catalog") {
+        let own = grantee.oid == scene.login.oid().0;
+        if own && row.get("catalog") && privilege == "SELECT" && DESCRIBING.contains(&name.as_str()) {
+            described.push(name);
+        } else if row.get("catalog") {
             catalogs.entry(grantee).or_default().entry(privilege).or_default().push(name);
-        } else if grantee.oid == scene.login.oid().0 && wanted(scene, oid).contains(&privilege.as_str()) {
+        } else if own && wanted(scene, oid).contains(&privilege.as_str()) {
             had.push((oid, privilege));
         } else {
             let entry = excess.entry((name, grantee)).or_insert_with(|| (oid, row.get("kind"), Vec::new()));
@@ -146,6 +162,14 @@ async fn relations(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<F
         let listed = privileges.join(", ");
         let fix = take(scene, &grantee, &listed, &name);
         findings.push(Finding::new(kind, name, format!("{} has {listed}: {why}", grantee.name), fix));
+    }
+    let missing: Vec<&str> =
+        DESCRIBING.into_iter().filter(|name| !described.iter().any(|known| known == name)).collect();
+    if !missing.is_empty() {
+        let names = missing.join(", ");
+        let fix = format!("GRANT SELECT ON {names} TO {}", scene.login.name.quoted);
+        let why = "the host cannot learn of which types parameters and columns are";
+        findings.push(Finding::new("grant", names, why, [fix]));
     }
     for table in &scene.tables {
         let wanted = wanted(scene, table.oid).iter();

@@ -11,7 +11,7 @@ use crate::capabilities::db::postgres::fixture::Database;
 use crate::capabilities::db::postgres::{Protection, audit};
 
 /// What must never come back: it is globex's, or nobody's.
-const FOREIGN: [&str; 7] = ["globex", "hank", "marge", "4711", "815", "770077", "hidden"];
+const FOREIGN: [&str; 7] = ["globex", "hank", "marge", "47114711", "81508150", "770077", "hidden"];
 
 /// An hour from now.
 pub(super) fn soon() -> u64 {

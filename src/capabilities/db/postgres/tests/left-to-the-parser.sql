@@ -45,6 +45,15 @@ SELECT 'secrets'::regclass
 SELECT 10::regrole
 SELECT to_jsonb(1260::regclass)
 
+-- What the host asks on the same connections: whom a token is for, and of which
+-- types parameters and columns are
+SELECT pg_backend_pid()
+SELECT * FROM pg_attribute
+SELECT * FROM pg_enum
+SELECT * FROM pg_index
+SELECT * FROM pg_range
+SELECT * FROM pg_type
+
 -- Without effect: the server warns and grants nothing
 GRANT SELECT ON clients TO PUBLIC
 

@@ -55,7 +55,6 @@ SELECT database_to_xml(true, false, '')
 SELECT cursor_to_xml('c', 1, true, false, '')
 SELECT * FROM ts_stat('SELECT 1')
 SELECT ts_rewrite('a'::tsquery, 'SELECT ''a''::tsquery, ''b''::tsquery')
-SELECT pg_backend_pid()
 SELECT * FROM airlock.token_keys
 SELECT inner_padded FROM airlock.token_keys
 DELETE FROM airlock.token_keys
@@ -195,8 +194,6 @@ SELECT * FROM pg_stat_user_tables
 SELECT * FROM pg_tables
 SELECT * FROM pg_views
 SELECT * FROM pg_indexes
-SELECT * FROM pg_attribute
-SELECT * FROM pg_type
 SELECT * FROM pg_namespace
 SELECT * FROM pg_description
 SELECT * FROM pg_sequences

@@ -6,6 +6,8 @@
 //! its WITH clauses grow. SQLite's own code recurses on these, or copies for
 //! each, before it first looks at the clock.
 
+use crate::capabilities::db::error::fixed;
+use crate::capabilities::db::statement::Verb;
 use crate::runtime::failure::Failure;
 
 /// Parentheses within parentheses.
@@ -34,16 +36,6 @@ const REFUSED: &[&str] = &[
     "SAVEPOINT",
     "VACUUM",
 ];
-
-/// What a statement does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// Reads. Also whatever is no statement: SQLite says what is wrong with it.
-    Select,
-    Insert,
-    Update,
-    Delete,
-}
 
 /// One statement.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,11 +111,6 @@ pub fn read(whole: &str) -> Result<Text<'_>, Failure> {
     }
     let sql = sql[..end.unwrap_or(sql.len())].trim_end();
     Ok(Text { sql, offset, verb: main.unwrap_or(Verb::Select) })
-}
-
-/// A limit that no setting changes.
-pub fn fixed(message: String) -> Failure {
-    Failure::new("LimitError", message)
 }
 
 fn verb(word: &str) -> Option<Verb> {

@@ -3,12 +3,12 @@
 
 use rusqlite::hooks::{AuthAction, AuthContext};
 
-use super::access::Mode;
+use crate::capabilities::db::access::Mode;
 
 /// Functions that a statement may name, operators such as LIKE and MATCH
 /// included. None of them reaches outside the database, and each call's work is
 /// linear in the values it is given, of which
-/// [`VALUE_BYTES`](super::sqlite::VALUE_BYTES) bounds each: the progress
+/// [`VALUE_BYTES`](super::connection::VALUE_BYTES) bounds each: the progress
 /// handler can't stop a function that runs. `json_patch` is quadratic and so
 /// is missing.
 const FUNCTIONS: &[&str] = &[

@@ -11,7 +11,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, Result, ffi};
 
-use super::sqlite::VALUE_BYTES;
+use super::connection::VALUE_BYTES;
 
 /// Gives a connection these functions.
 pub fn register(connection: &Connection) -> Result<()> {

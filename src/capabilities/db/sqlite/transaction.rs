@@ -5,11 +5,13 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::AbortHandle;
 
-use super::access::Access;
-use super::error::{database, locked};
+use super::connection::Seen;
 use super::pool::{Lease, Pool, blocking};
-use super::sqlite::{Deadline, Seen};
-use super::statement::Statement;
+use super::statement::Prepared;
+use crate::capabilities::db::Access;
+use crate::capabilities::db::deadline::Deadline;
+use crate::capabilities::db::error::{database, ended, locked};
+use crate::capabilities::db::statement::Statement;
 use crate::runtime::bindings::airlock::script::db::Outcome;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
@@ -74,6 +76,7 @@ impl Transaction {
     /// Runs a statement after those that were started before it.
     pub async fn run(&self, statement: Statement) -> Result<Outcome, Failure> {
         let deadline = Deadline::of(&self.0.limits, Limit::DbTimeout).sooner(self.0.deadline);
+        let statement = Prepared::new(statement, &self.0.limits)?;
         let mut stage = self.stage(deadline).await?;
         let (access, limits) = (self.0.access.clone(), Arc::clone(&self.0.limits));
         blocking(move |dropped| {
@@ -138,9 +141,4 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.watchdog.abort();
     }
-}
-
-/// What a statement of a transaction that was ended answers.
-pub fn ended() -> Failure {
-    database("the transaction has ended")
 }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::error::locked;
-use super::sqlite::{Deadline, Guarded};
+use super::connection::Guarded;
+use crate::capabilities::db::deadline::Deadline;
+use crate::capabilities::db::error::locked;
 use crate::runtime::failure::Failure;
 
 /// Connections of one tenant: one writes, the others read beside it. More

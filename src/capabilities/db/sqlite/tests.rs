@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::access::unlimited;
-use super::{Access, Process, Statement, Transaction};
+use super::{Prepared, Process, Statement, Transaction};
+use crate::capabilities::db::access::{Access, unlimited};
 use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Operator, Order, Outcome, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
@@ -365,7 +365,7 @@ async fn a_find_that_takes_long_is_stopped_like_any_other() {
     db.process.provision("acme", endless).await.unwrap();
     let counted = async |table| {
         let statement = Statement::count(table, vec![], &db.limits).unwrap();
-        assert!(statement.plain);
+        assert!(Prepared::new(Statement::count(table, vec![], &db.limits).unwrap(), &db.limits).unwrap().plain);
         db.process.run(&db.access, &db.limits, statement).await
     };
     assert!(db.run("SELECT 1").await.is_ok(), "leaves an idle connection");
@@ -771,12 +771,12 @@ async fn speed() {
     let deadline = super::Deadline::of(&db.limits, super::Limit::DbTimeout);
     let mut lease = pool.lease(false, deadline).await.unwrap();
     let by_id = Find { columns: vec![], order: vec![], ..find(vec![filter("id", Operator::Eq, &[Value::Integer(1)])]) };
-    let statement = Statement::find(by_id, &db.limits).unwrap();
+    let statement = Prepared::new(Statement::find(by_id, &db.limits).unwrap(), &db.limits).unwrap();
     let began = std::time::Instant::now();
     for _ in 0..20_000 {
         let connection = lease.connection().unwrap();
         let never = Arc::default();
-        let run = |connection: &super::sqlite::Guarded| super::run::run(connection, &statement, &db.limits);
+        let run = |connection: &super::connection::Guarded| super::run::run(connection, &statement, &db.limits);
         connection.guarded(&db.access, &db.limits, deadline, &never, run).unwrap();
     }
     eprintln!("on the connection itself: {:.0}/s", 20_000.0 / began.elapsed().as_secs_f64());

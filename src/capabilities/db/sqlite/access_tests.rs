@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::access::{Access, Grant, Mode, Rules, Table};
-use super::{Deadline, Process, Statement};
+use super::{Deadline, Prepared, Process, Statement};
 use crate::capabilities;
+use crate::capabilities::db::access::{Access, Grant, Mode, Rules, Table};
 use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Operator, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
@@ -234,7 +234,7 @@ async fn what_is_kept_stays_prepared_and_is_checked_all_the_same() {
     let mut lease = db.db.pool("acme").unwrap().lease(false, deadline).await.unwrap();
     let connection = lease.connection().unwrap();
     for id in 1..4 {
-        let statement = Statement::find(find(id), &db.limits).unwrap();
+        let statement = Prepared::new(Statement::find(find(id), &db.limits).unwrap(), &db.limits).unwrap();
         let mut run = |access| {
             connection.guarded(&access, &db.limits, deadline, &Arc::default(), |connection| {
                 super::run::run(connection, &statement, &db.limits)
@@ -301,7 +301,7 @@ async fn services_write_tables_that_refer_to_others() {
         ("parents", Statement::delete("parents", filter("id", 1), &db.limits)),
     ] {
         let (statement, needs) = (statement.unwrap(), Needs::default());
-        let sql = statement.sql.clone();
+        let sql = Prepared::new(statement.clone(), &db.limits).unwrap().sql;
         let done = db.db.run(&nobody.of_service(table, &needs), &db.limits, statement).await;
         done.unwrap_or_else(|failure| panic!("{sql}: {failure:?}"));
         assert!(db.run(&nobody.of_service("a", &needs), &sql.replace('?', "1")).await.is_err(), "{sql}");

@@ -3,9 +3,10 @@
 use rusqlite::Row;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
-use super::sqlite::{Failed, Guarded, Written, cached, forget_last_insert};
-use super::statement::Statement;
-use super::text::Verb;
+use super::connection::{Failed, Guarded, Written, cached, forget_last_insert};
+use super::statement::Prepared;
+use crate::capabilities::db::statement::Verb;
+use crate::capabilities::db::{error, exact};
 use crate::runtime::bindings::airlock::script::db::{Outcome, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
@@ -14,7 +15,7 @@ use crate::runtime::limits::{Limit, Limits};
 const VALUE_COST: u64 = 16;
 
 /// Runs a statement and reads its rows, as many as the limits allow.
-pub fn run(guarded: &Guarded, statement: &Statement, limits: &Limits) -> Result<Outcome, Failed> {
+pub fn run(guarded: &Guarded, statement: &Prepared, limits: &Limits) -> Result<Outcome, Failed> {
     let written = || {
         let (sql, offset) = statement.written.as_ref()?;
         Some(Written { sql: sql.clone(), offset: *offset })
@@ -80,19 +81,7 @@ fn bind(prepared: &mut rusqlite::Statement<'_>, parameters: &[Value]) -> Result<
         expected = order.iter().copied().max().unwrap_or(0);
     }
     if parameters.len() != expected {
-        return Err(Failed::Known(Failure::argument(format!(
-            "the statement takes {}, and {} given",
-            match expected {
-                0 => "no parameters".to_owned(),
-                1 => "1 parameter".to_owned(),
-                many => format!("{many} parameters"),
-            },
-            match parameters.len() {
-                0 => "none were".to_owned(),
-                1 => "1 was".to_owned(),
-                many => format!("{many} were"),
-            },
-        ))));
+        return Err(Failed::Known(error::parameters(expected, parameters.len())));
     }
     for (place, number) in order.into_iter().enumerate() {
         prepared.raw_bind_parameter(place + 1, Bound(&parameters[number - 1]))?;
@@ -116,11 +105,41 @@ impl ToSql for Bound<'_> {
     }
 }
 
+/// What a column is declared as, where that is more than SQLite's own types say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Declared {
+    Boolean,
+    Json,
+    Other,
+}
+
+impl Declared {
+    fn of(kind: Option<&str>) -> Declared {
+        let is = |names: [&str; 2]| kind.is_some_and(|kind| names.iter().any(|name| kind.eq_ignore_ascii_case(name)));
+        if is(["BOOLEAN", "BOOL"]) {
+            Declared::Boolean
+        } else if is(["JSON", "JSONB"]) {
+            Declared::Json
+        } else {
+            Declared::Other
+        }
+    }
+}
+
+/// What a column declared JSON holds. SQLite takes any text for it; what is no
+/// JSON stays one.
+fn json(column: &str, text: String) -> Result<Value, Failure> {
+    if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err() {
+        return Ok(Value::Text(text));
+    }
+    exact::check(column, &text)?;
+    Ok(Value::Json(text))
+}
+
 struct Answer<'a> {
     limits: &'a Limits,
     columns: Vec<String>,
-    /// Which columns are declared BOOLEAN.
-    flags: Vec<bool>,
+    declared: Vec<Declared>,
     values: Vec<Value>,
     rows: u64,
     bytes: u64,
@@ -128,17 +147,13 @@ struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     fn new(limits: &'a Limits) -> Answer<'a> {
-        Answer { limits, columns: Vec::new(), flags: Vec::new(), values: Vec::new(), rows: 0, bytes: 0 }
+        Answer { limits, columns: Vec::new(), declared: Vec::new(), values: Vec::new(), rows: 0, bytes: 0 }
     }
 
     fn read_columns(&mut self, statement: &rusqlite::Statement<'_>) {
         for column in statement.columns() {
             self.columns.push(column.name().to_owned());
-            self.flags.push(
-                column
-                    .decl_type()
-                    .is_some_and(|kind| kind.eq_ignore_ascii_case("BOOLEAN") || kind.eq_ignore_ascii_case("BOOL")),
-            );
+            self.declared.push(Declared::of(column.decl_type()));
         }
     }
 
@@ -159,11 +174,19 @@ impl<'a> Answer<'a> {
             self.limits.check(Limit::DbBytes, self.bytes)?;
             self.values.push(match value {
                 ValueRef::Null => Value::Null,
-                ValueRef::Integer(number @ (0 | 1)) if self.flags[index] => Value::Boolean(number == 1),
+                ValueRef::Integer(number @ (0 | 1)) if self.declared[index] == Declared::Boolean => {
+                    Value::Boolean(number == 1)
+                }
                 ValueRef::Integer(number) => Value::Integer(number),
                 ValueRef::Real(number) => Value::Real(number),
                 // SQLite takes any bytes for text; what is no UTF-8 becomes U+FFFD.
-                ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
+                ValueRef::Text(bytes) => {
+                    let text = String::from_utf8_lossy(bytes).into_owned();
+                    match self.declared[index] {
+                        Declared::Json => json(&self.columns[index], text)?,
+                        _ => Value::Text(text),
+                    }
+                }
                 ValueRef::Blob(bytes) => Value::Blob(bytes.to_owned()),
             });
         }

@@ -14,13 +14,15 @@ use rusqlite::limits::Limit as Sqlite;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use tokio::time::Instant;
 
-use super::access::{Access, Mode};
 use super::schema::Schema;
-use super::statement::Statement;
-use super::text::Verb;
+use super::statement::Prepared;
 use super::{authorizer, functions};
+use crate::capabilities::db::access::{Access, Mode};
+use crate::capabilities::db::deadline::Deadline;
+use crate::capabilities::db::error::place;
+use crate::capabilities::db::statement::Verb;
 use crate::runtime::failure::Failure;
-use crate::runtime::limits::{Limit, Limits};
+use crate::runtime::limits::Limits;
 
 /// The longest value or row that a script's SQL may make or read, in bytes.
 /// Between two looks at the clock SQLite may touch a value some hundred times.
@@ -51,30 +53,6 @@ const CACHED: usize = 32;
 /// Statements of which a connection knows what they use: all that are kept, and
 /// more, for it forgets them together.
 const REMEMBERED: usize = 8 * CACHED;
-
-/// Until when something may take, and the limit that says so.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline {
-    pub at: Instant,
-    pub limit: Limit,
-    /// The limit's value, in milliseconds.
-    pub value: u64,
-}
-
-impl Deadline {
-    /// From now on.
-    pub fn of(limits: &Limits, limit: Limit) -> Deadline {
-        Deadline { at: Instant::now() + limits.duration(limit), limit, value: limits.get(limit) }
-    }
-
-    pub fn failure(&self) -> Failure {
-        Failure::limit(self.limit, self.value, self.value)
-    }
-
-    pub fn sooner(self, other: Deadline) -> Deadline {
-        if other.at < self.at { other } else { self }
-    }
-}
 
 /// Why a statement was stopped while it ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +101,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(statement: &Statement) -> Names {
+    fn of(statement: &Prepared) -> Names {
         Names {
             writes: statement.verb != Verb::Select,
             text: statement.sql.to_ascii_lowercase(),
@@ -433,7 +411,7 @@ impl Guarded {
 
     /// Belongs before a statement is prepared: brings what is known of the
     /// schema up to date, unless the statement is one that is kept.
-    pub fn ready(&self, statement: &Statement) -> rusqlite::Result<()> {
+    pub fn ready(&self, statement: &Prepared) -> rusqlite::Result<()> {
         if self.remembered.borrow().contains_key(&statement.sql) {
             return Ok(());
         }
@@ -549,6 +527,13 @@ pub struct Written {
     pub sql: String,
     /// Where SQLite's text starts in it, in bytes.
     pub offset: usize,
+}
+
+impl Written {
+    /// A place that SQLite names, in the script's text.
+    pub fn place(&self, offset: i32) -> Option<String> {
+        place(&self.sql, self.offset.checked_add(usize::try_from(offset).ok()?)?)
+    }
 }
 
 impl From<rusqlite::Error> for Failed {

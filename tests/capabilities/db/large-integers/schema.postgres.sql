@@ -1,0 +1,1 @@
+CREATE TABLE numbers (id integer, n bigint, tenant_id text NOT NULL, PRIMARY KEY (tenant_id, id));
