@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use airlock::capabilities::grant::{Lists, Operator};
 use airlock::capabilities::services::{Service, ServiceError};
-use airlock::host::{Host, Run};
+use airlock::host::{self, Host, Run};
 use airlock::runtime::limits::Limits;
 use airlock::settings::{Settings, TenantSettings};
 use airlock::tenant::quota::Quotas;
@@ -19,7 +20,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 /// What a tenant wrote.
-const SCRIPT: &str = "
+const SCRIPT: &str = "// @airlock services: stock
     async function main(order) {
         try {
             return await services.stock.reserve(order.article, order.quantity);
@@ -85,6 +86,8 @@ pub async fn run(data: &Path, orders: &[Value]) -> Result<Vec<String>, Box<dyn s
 
     // A script is compiled once and called as often as there is something to do.
     let program = host.compile("order.js", SCRIPT).await?;
+    // It may use what it declares, hosts and secrets excepted: those would be listed.
+    let grant = Arc::new(host::grant(&program, Operator::Settings(&Lists::default()))?);
     let mut answers = Vec::new();
     for (number, order) in orders.iter().enumerate() {
         // For whom it runs is the application's to say.
@@ -99,7 +102,8 @@ pub async fn run(data: &Path, orders: &[Value]) -> Result<Vec<String>, Box<dyn s
             },
             execution: Execution { id: number.to_string(), triggered_by: "api".into() },
         };
-        let outcome = host.run(&program, Run { input: Some(order.to_string()), ..Run::new(identity) }).await?;
+        let run = Run { input: Some(order.to_string()), grant: grant.clone(), ..Run::new(identity) };
+        let outcome = host.run(&program, run).await?;
         for line in &outcome.logs {
             eprintln!("{}", line.get());
         }

@@ -7,8 +7,11 @@ mod support;
 #[path = "../examples/embed.rs"]
 mod example;
 
+use std::sync::Arc;
+
+use airlock::capabilities::grant::Operator;
 use airlock::capabilities::services::{Service, ServiceError};
-use airlock::host::{Host, Run};
+use airlock::host::{self, Host, Run};
 use airlock::runtime::limits::Limits;
 use airlock::runtime::outcome::Status;
 use airlock::settings::{ServiceSettings, Settings};
@@ -74,18 +77,20 @@ fn identity() -> Identity {
     }
 }
 
-async fn host(settings: Settings) -> anyhow::Result<Host> {
+async fn open(settings: Settings) -> anyhow::Result<Host> {
     Host::builder(settings).cache(support::cache()).service("probe", Probe).open().await
 }
 
 #[tokio::test]
 async fn a_service_of_the_application_answers_and_fails_as_it_says() {
     let data = tempfile::tempdir().unwrap();
-    let host = host(Settings { data: data.path().to_owned(), ..Settings::default() }).await.unwrap();
+    let host = open(Settings { data: data.path().to_owned(), ..Settings::default() }).await.unwrap();
     let program = host.compile("probe.js", SCRIPT).await.unwrap();
     let limits = Limits { service_bytes: 1000, timeout: 500, ..Limits::default() };
+    let grant = Arc::new(host::grant(&program, Operator::Developer).unwrap());
     let run = |entry: &str, input: Value| Run {
         limits: limits.clone().into(),
+        grant: grant.clone(),
         entry: Some(entry.into()),
         input: Some(input.to_string()),
         ..Run::new(identity())
@@ -126,6 +131,6 @@ async fn a_name_is_one_services() {
     let data = tempfile::tempdir().unwrap();
     let mut settings = Settings { data: data.path().to_owned(), ..Settings::default() };
     settings.services.insert("probe".into(), ServiceSettings::default());
-    let error = host(settings).await.err().unwrap();
+    let error = open(settings).await.err().unwrap();
     assert_eq!(error.to_string(), "there is a service `probe` in the settings already");
 }
