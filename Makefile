@@ -32,7 +32,7 @@ test: install
 bench: install
 	@command -v npm >/dev/null || { echo "The peers need Node.js 20 or later and npm: https://nodejs.org" >&2; exit 1; }
 	cd benches/peers && npm ci
-	cargo bench --locked
+	tests/with-postgres cargo bench --locked
 
 install:
 	@.ci/install

@@ -1,0 +1,198 @@
+//! A script's look-ups on both databases, and what row-level security costs,
+//! beside plain sqlx on the same server in the same run. Prints ratios; asserts
+//! nothing, because a machine's noise is no failure. Needs the server that
+//! `tests/with-postgres` starts.
+
+#[path = "../tests/support/postgres.rs"]
+mod postgres;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use airlock::capabilities::db::postgres::token::Key;
+use airlock::capabilities::grant::Operator;
+use airlock::host::{self, Host, Run};
+use airlock::runtime::limits::Limits;
+use airlock::settings::Settings;
+use airlock::tenant::quota::Quotas;
+use airlock::tenant::{Execution, Identity, Script, Tenant};
+use sqlx::{Connection, PgConnection, Row};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// How long each measurement runs.
+const TIME: Duration = Duration::from_secs(3);
+/// Look-ups at a time, by scripts as by sqlx.
+const TASKS: u64 = 8;
+/// Look-ups of one call of the script.
+const EACH: u64 = 500;
+
+const SCRIPT: &str = "
+    async function main(count) {
+        for (let id = 1; id <= count; id++) {
+            const row = await db.findOne('clients', { id });
+            if (row.id !== id) throw new Error('another row');
+        }
+    }
+";
+
+/// 100,000 rows of ten tenants, each with the ids from 1 on.
+const SHARED: &str = "
+    CREATE TABLE clients (tenant_id text NOT NULL, id int NOT NULL, name text NOT NULL, email text, active boolean, PRIMARY KEY (tenant_id, id));
+    INSERT INTO clients SELECT 't' || tenant, id, 'Client ' || id, 'c' || id || '@example.com', id % 3 = 0
+        FROM generate_series(0, 9) AS tenant, generate_series(1, 10000) AS id;
+    ANALYZE clients;";
+
+const OWN: &str = "
+    CREATE TABLE clients (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT, active BOOLEAN);
+    WITH RECURSIVE ids (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM ids WHERE id < 10000)
+    INSERT INTO clients SELECT id, 'Client ' || id, 'c' || id || '@example.com', id % 3 = 0 FROM ids;";
+
+/// Runs the script by several tasks; answers look-ups a second.
+async fn by_scripts(host: Arc<Host>) -> Result<f64> {
+    let program = host.compile("look-up.js", SCRIPT).await?;
+    let grant = Arc::new(host::grant(&program, Operator::Developer)?);
+    let began = Instant::now();
+    let mut tasks = Vec::new();
+    for _ in 0..TASKS {
+        let (host, program, grant) = (host.clone(), program.clone(), grant.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut done = 0;
+            while began.elapsed() < TIME {
+                let identity = Identity {
+                    tenant: Tenant { id: "t3".into(), name: String::new() },
+                    user: None,
+                    script: Script { id: "b".into(), name: "b".into(), kind: "oneoff".into(), file: "b.js".into() },
+                    execution: Execution { id: "b".into(), triggered_by: "api".into() },
+                };
+                let run = Run { grant: grant.clone(), input: Some(EACH.to_string()), ..Run::new(identity) };
+                let outcome = host.run(&program, run).await?;
+                if let Some(error) = outcome.error {
+                    return Err(error.message.into());
+                }
+                done += EACH;
+            }
+            Result::Ok(done)
+        }));
+    }
+    let mut done = 0;
+    for task in tasks {
+        done += task.await??;
+    }
+    Ok(done as f64 / began.elapsed().as_secs_f64())
+}
+
+/// The same look-ups by sqlx alone, with a plain WHERE.
+async fn by_sqlx(url: &str) -> Result<f64> {
+    let done = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut tasks = Vec::new();
+    for _ in 0..TASKS {
+        let (url, done, stop) = (url.to_owned(), done.clone(), stop.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut connection = PgConnection::connect(&url).await?;
+            while !stop.load(Ordering::Relaxed) {
+                for id in 1..=EACH as i32 {
+                    let row = sqlx::query("SELECT * FROM clients WHERE tenant_id = $1 AND id = $2 LIMIT 1")
+                        .bind("t3")
+                        .bind(id)
+                        .fetch_one(&mut connection)
+                        .await?;
+                    assert_eq!(row.get::<i32, _>("id"), id);
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Result::Ok(())
+        }));
+    }
+    // The connections are open by then.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (before, began) = (done.load(Ordering::Relaxed), Instant::now());
+    tokio::time::sleep(TIME).await;
+    let rate = (done.load(Ordering::Relaxed) - before) as f64 / began.elapsed().as_secs_f64();
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        task.await??;
+    }
+    Ok(rate)
+}
+
+/// The best time of a statement on one connection.
+async fn time(connection: &mut PgConnection, sql: &'static str, rounds: u32) -> Result<Duration> {
+    let mut best = Duration::MAX;
+    for _ in 0..20 {
+        let began = Instant::now();
+        for _ in 0..rounds {
+            sqlx::query(sql).fetch_all(&mut *connection).await?;
+        }
+        best = best.min(began.elapsed() / rounds);
+    }
+    Ok(best)
+}
+
+fn bar(ratio: f64, bar: f64, at_most: bool) -> String {
+    let met = if at_most { ratio <= bar } else { ratio >= bar };
+    format!(
+        "{ratio:10.2}   {} {bar}   {}",
+        if at_most { "at most " } else { "at least" },
+        if met { "met" } else { "MISSED" }
+    )
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    if std::env::args().any(|argument| argument == "--list") {
+        return Ok(());
+    }
+    let data = tempfile::tempdir()?;
+    let settings = |name: &str| Settings {
+        data: data.path().join(name),
+        quotas: Quotas { concurrent_calls: 64, ..Quotas::default() },
+        limits: Limits::default(),
+        ..Settings::default()
+    };
+    let cache = data.path().join("cache");
+
+    let sqlite = Arc::new(Host::builder(settings("sqlite")).cache(cache.clone()).open().await?);
+    sqlite.process().db.provision("t3", OWN).await?;
+    let on_sqlite = by_scripts(sqlite).await?;
+
+    let database = postgres::database(SHARED).await?;
+    let mut admin = url::Url::parse(&std::env::var("AIRLOCK_TEST_POSTGRES")?)?;
+    admin.set_path(url::Url::parse(&database.url)?.path());
+    let shared = Settings { database: Some(database.clone()), ..settings("postgres") };
+    let on_postgres = by_scripts(Arc::new(Host::builder(shared).cache(cache).open().await?)).await?;
+    let bare = by_sqlx(admin.as_str()).await?;
+
+    println!("db.findOne by a script, {TASKS} calls at once     look-ups a second");
+    println!("  SQLite                                    {on_sqlite:9.0}");
+    println!("  PostgreSQL                                {on_postgres:9.0}");
+    println!("  PostgreSQL, sqlx alone                    {bare:9.0}");
+
+    // The policy: the owner's connection, which it does not bind, asks with a
+    // WHERE, and the tenants' role without one.
+    let mut plain = PgConnection::connect(admin.as_str()).await?;
+    let mut bound = PgConnection::connect(&database.url).await?;
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut bound).await?;
+    let expires = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs() + 3600;
+    let keys = airlock::capabilities::db::postgres::token::Keys::new(Key::new("k1", &[7; 32]).into_iter().collect());
+    let token = keys.sign("t3", pid, expires).ok_or("no key")?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SET airlock.token = '{token}'"))).execute(&mut bound).await?;
+    let one_plain = time(&mut plain, "SELECT * FROM clients WHERE tenant_id = 't3' AND id = 77", 200).await?;
+    let one_bound = time(&mut bound, "SELECT * FROM clients WHERE id = 77", 200).await?;
+    let many_plain =
+        time(&mut plain, "SELECT count(*), max(name) FROM clients WHERE tenant_id = 't3' AND active", 5).await?;
+    let many_bound = time(&mut bound, "SELECT count(*), max(name) FROM clients WHERE active", 5).await?;
+    println!("\nwith a plain WHERE, and under the policy");
+    println!("  by primary key                            {one_plain:9.1?} {one_bound:9.1?}");
+    println!("  10,000 of 100,000 rows                    {many_plain:9.1?} {many_bound:9.1?}");
+
+    println!("\nratios");
+    println!("  findOne on SQLite, a second               {}", bar(on_sqlite, 20_000.0, false));
+    println!("  findOne on PostgreSQL / sqlx alone        {}", bar(on_postgres / bare, 0.6, false));
+    let ratio = |bound: Duration, plain: Duration| bound.as_secs_f64() / plain.as_secs_f64();
+    println!("  policy by primary key / plain WHERE       {}", bar(ratio(one_bound, one_plain), 1.1, true));
+    println!("  policy on 100,000 rows / plain WHERE      {}", bar(ratio(many_bound, many_plain), 1.1, true));
+    Ok(())
+}
