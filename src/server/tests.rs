@@ -846,3 +846,15 @@ impl io::Write for Log {
         Ok(())
     }
 }
+
+#[tokio::test]
+async fn a_request_counts_for_who_its_user_is_now() {
+    let host = Host::start(|_| ()).await;
+    let ask = async || host.ask("GET", "/api/custom/report", "", "").await.status;
+    assert_eq!(ask().await, 201);
+    let ann = User { id: "ann".to_owned(), ..User::default() };
+    host.fake.people.replace([("acme".to_owned(), ann)], []);
+    assert_eq!(ask().await, 403);
+    host.fake.people.replace([], []);
+    assert_eq!(ask().await, 401, "the token is nobody's any more");
+}

@@ -71,6 +71,10 @@ impl Process {
     /// Connects as the login role, and reads what the tables are. There are at
     /// most so many connections.
     pub async fn open(url: &str, connections: usize, protection: Protection) -> anyhow::Result<Process> {
+        anyhow::ensure!(
+            !protection.keys.is_empty(),
+            "there is no key to sign tenants' tokens with: set `database.token_keys`, or AIRLOCK_DATABASE_TOKEN_KEYS"
+        );
         let options = PgConnectOptions::from_str(url).context("the database's URL")?;
         let options = session::options(options, &protection.schema);
         let process = Process(Arc::new(Shared {
@@ -82,7 +86,10 @@ impl Process {
             bounded: Cache::new(KEPT, KEPT_BYTES),
             reading: AtomicBool::new(false),
         }));
-        process.reload().await.context("reading the tables of the database")?;
+        process
+            .reload()
+            .await
+            .context("the database does not let us read what its tables are; `airlock db protect --apply` does")?;
         Ok(process)
     }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Prepared, Process, Statement};
+use super::{Deadline, Prepared, Process, Statement};
 use crate::capabilities;
 use crate::capabilities::db::access::{Access, Grant, Mode, Rules, Table};
-use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Operator, Value};
+use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Operator, Value};
 use crate::runtime::failure::Failure;
-use crate::runtime::limits::Limits;
+use crate::runtime::limits::{Limit, Limits};
 use crate::store::fixture::identity;
 use crate::tenant::permission::Needs;
 use crate::tenant::{Identity, Permissions, User};
@@ -215,6 +215,35 @@ async fn nothing_is_forgotten_in_a_way_that_lets_somebody_in() {
             let before = statement(n.saturating_sub(round * 7));
             assert!(db.run(&granted("b"), &before).await.is_err(), "{before}");
         }
+    }
+}
+
+/// A statement that is prepared anew each time costs three times as much.
+#[tokio::test]
+async fn what_is_kept_stays_prepared_and_is_checked_all_the_same() {
+    let db = Fixture::new().await;
+    let find = |id| Find {
+        table: "a".into(),
+        columns: vec![],
+        filters: vec![Filter { column: "id".into(), operator: Operator::Eq, values: vec![Value::Integer(id)] }],
+        order: vec![],
+        limit: Some(id as u64),
+        offset: None,
+    };
+    let deadline = Deadline::of(&db.limits, Limit::DbTimeout);
+    let mut lease = db.db.pool("acme").unwrap().lease(false, deadline).await.unwrap();
+    let connection = lease.connection().unwrap();
+    for id in 1..4 {
+        let statement = Prepared::new(Statement::find(find(id), &db.limits).unwrap(), &db.limits).unwrap();
+        let mut run = |access| {
+            connection.guarded(&access, &db.limits, deadline, &Arc::default(), |connection| {
+                super::run::run(connection, &statement, &db.limits)
+            })
+        };
+        run(granted("a")).unwrap();
+        run(user(&["a.r"])).unwrap();
+        assert!(run(user(&["a.w", "b.r"])).is_err() && run(granted("b; a (write)")).is_err());
+        assert_eq!(connection.kept(), 1, "{id}");
     }
 }
 

@@ -285,6 +285,9 @@ impl Guarded {
             (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
             (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false),
             (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, false),
+            // A statement is planned once, whatever is bound to its parameters:
+            // a kept one would be prepared again for every new LIMIT.
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
             // A misspelt "column" is an error, not a text.
             (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
         ] {
@@ -443,6 +446,12 @@ impl Guarded {
             remembered.insert(sql.to_owned(), touched);
         }
         admitted
+    }
+
+    /// How many statements are known.
+    #[cfg(test)]
+    pub fn kept(&self) -> usize {
+        self.remembered.borrow().len()
     }
 
     /// Forgets every statement that is kept.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Prepared, Process, Statement, Transaction};
-use crate::capabilities::db::access::unlimited;
+use crate::capabilities::db::access::{Access, unlimited};
 use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Operator, Order, Outcome, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
@@ -21,6 +21,7 @@ const SCHEMA: &str = "
 
 struct Fixture {
     process: Process,
+    access: Access,
     limits: Arc<Limits>,
     _directory: tempfile::TempDir,
 }
@@ -34,7 +35,7 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let process = Process::new(directory.path().to_owned());
         process.provision("acme", SCHEMA).await.unwrap();
-        Fixture { process, limits: Arc::new(limits), _directory: directory }
+        Fixture { process, access: unlimited("acme"), limits: Arc::new(limits), _directory: directory }
     }
 
     async fn run(&self, sql: &str) -> Result<Outcome, Failure> {
@@ -43,7 +44,7 @@ impl Fixture {
 
     async fn run_with(&self, sql: &str, parameters: Vec<Value>) -> Result<Outcome, Failure> {
         let statement = Statement::script(sql.to_owned(), parameters, &self.limits)?;
-        self.process.run(&unlimited("acme"), &self.limits, statement).await
+        self.process.run(&self.access, &self.limits, statement).await
     }
 
     /// The first value of the first row.
@@ -52,11 +53,11 @@ impl Fixture {
     }
 
     async fn find(&self, find: Find) -> Result<Outcome, Failure> {
-        self.process.run(&unlimited("acme"), &self.limits, Statement::find(find, &self.limits)?).await
+        self.process.run(&self.access, &self.limits, Statement::find(find, &self.limits)?).await
     }
 
     async fn begin(&self) -> Result<Transaction, Failure> {
-        self.process.begin(&unlimited("acme"), &self.limits).await
+        self.process.begin(&self.access, &self.limits).await
     }
 
     fn statement(&self, sql: &str) -> Statement {
@@ -365,7 +366,7 @@ async fn a_find_that_takes_long_is_stopped_like_any_other() {
     let counted = async |table| {
         let statement = Statement::count(table, vec![], &db.limits).unwrap();
         assert!(Prepared::new(Statement::count(table, vec![], &db.limits).unwrap(), &db.limits).unwrap().plain);
-        db.process.run(&unlimited("acme"), &db.limits, statement).await
+        db.process.run(&db.access, &db.limits, statement).await
     };
     assert!(db.run("SELECT 1").await.is_ok(), "leaves an idle connection");
     assert_eq!(counted("some").await.unwrap().values, [Value::Integer(20_000)]);
@@ -377,7 +378,7 @@ async fn rows_are_inserted_changed_and_deleted_by_filter() {
     let db = Fixture::new().await;
     let limits = Limits::default();
     let set = |column: &str, value| Assignment { column: column.to_owned(), value };
-    let run = async |statement| db.process.run(&unlimited("acme"), &db.limits, statement).await;
+    let run = async |statement| db.process.run(&db.access, &db.limits, statement).await;
     let id = [Value::Integer(9)];
     let nine = || vec![filter("id", Operator::Eq, &id)];
 
@@ -776,7 +777,7 @@ async fn speed() {
         let connection = lease.connection().unwrap();
         let never = Arc::default();
         let run = |connection: &super::connection::Guarded| super::run::run(connection, &statement, &db.limits);
-        connection.guarded(&unlimited("acme"), &db.limits, deadline, &never, run).unwrap();
+        connection.guarded(&db.access, &db.limits, deadline, &never, run).unwrap();
     }
     eprintln!("on the connection itself: {:.0}/s", 20_000.0 / began.elapsed().as_secs_f64());
     let began = std::time::Instant::now();

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::fixture::Database;
-use super::super::{Access, Table, protect};
+use super::super::{Table, protect};
 use super::{Process, Protection, Statement, Transaction};
-use crate::capabilities::db::access::unlimited;
+use crate::capabilities;
+use crate::capabilities::db::Access;
+use crate::capabilities::db::access::{Grant, unlimited};
 use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Operator, Order, Outcome, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
+use crate::store::fixture::identity;
 
 const SCHEMA: &str = "
     CREATE TYPE mood AS ENUM ('sad', 'happy');
@@ -50,7 +53,7 @@ impl Fixture {
         let table = |name: &&str| Table {
             name: (*name).to_owned(),
             tenant_column: Some("tenant_id".to_owned()),
-            access: Access::Write,
+            access: super::super::Access::Write,
         };
         let protection = Protection { tables: tables.iter().map(table).collect(), ..database.protection() };
         let plan = protect::apply(&mut database.admin().await, &protection).await.unwrap();
@@ -453,6 +456,48 @@ async fn transactions_commit_roll_back_and_read_what_they_wrote() {
     other.end(false).await.unwrap();
     assert_eq!(db.value("SELECT count(*) FROM clients", vec![]).await, Value::Integer(3));
     assert_eq!(count().await, Value::Integer(1));
+}
+
+#[tokio::test]
+async fn a_call_reaches_the_tables_that_it_has_access_to() {
+    let db = Fixture::new().await;
+    let grant = capabilities::Grant {
+        db: Grant::these(vec!["clients (read)".parse().unwrap()]),
+        ..capabilities::Grant::default()
+    };
+    let access = Access::new(identity("acme"), Arc::new(grant), Arc::default());
+    let run = async |sql: &str| db.process.run(&access, &db.limits, db.statement(sql)).await;
+    assert!(run("SELECT name FROM clients").await.is_ok());
+    for (sql, name, message) in [
+        ("UPDATE clients SET name = 'x'", "PermissionDenied", "clients"),
+        ("SELECT name FROM clients FOR UPDATE", "PermissionDenied", "clients"),
+        ("SELECT id FROM orders", "PermissionDenied", "orders"),
+        ("SELECT 1 WHERE EXISTS (SELECT 1 FROM orders)", "PermissionDenied", "orders"),
+        ("WITH x AS (SELECT 1 FROM orders) SELECT name FROM clients", "PermissionDenied", "orders"),
+        ("INSERT INTO orders SELECT 1 FROM clients", "PermissionDenied", "orders"),
+        // What it may not read it does not learn the names of.
+        ("SELECT 1 FROM ordrs", "DatabaseError", "no such table: ordrs; there are: clients"),
+        ("SELECT clients.totl FROM clients", "DatabaseError", "no such column: totl"),
+    ] {
+        let failure = run(sql).await.expect_err(sql);
+        assert!(failure.name == name && failure.message.contains(message), "{sql}: {failure:?}");
+        assert!(!failure.message.contains("total"), "{sql}: {failure:?}");
+    }
+    let transaction = db.process.begin(&access, &db.limits).await.unwrap();
+    assert_eq!(transaction.run(db.statement("DELETE FROM clients")).await.unwrap_err().name, "PermissionDenied");
+    // It was not sent, so the transaction goes on.
+    assert!(transaction.run(db.statement("SELECT name FROM clients")).await.is_ok());
+    let delete = Statement::delete("clients", vec![filter("id", Operator::Eq, &[Value::Integer(1)])], &db.limits);
+    assert_eq!(transaction.run(delete.unwrap()).await.unwrap_err().name, "PermissionDenied");
+}
+
+#[tokio::test]
+async fn the_schema_is_the_applications() {
+    let db = Fixture::new().await;
+    let process = capabilities::db::Process::Postgres(db.process.clone());
+    for refused in [process.provision("acme", "CREATE TABLE x ()").await, process.provision_once("acme", "").await] {
+        assert!(refused.unwrap_err().to_string().contains("leave `schema` and `seed` out of the settings"));
+    }
 }
 
 #[tokio::test]
