@@ -48,6 +48,7 @@ wait = "500ms"
 [database]
 url = "postgres://shop_tenant:hunter2@db.example.com/shop"
 admin_url = "postgres://postgres:hunter3@db.example.com/shop"
+connections = 4
 schema = "shop"
 tenant_column = "org"
 application_roles = ["shop"]
@@ -582,6 +583,7 @@ fn table(name: &str, tenant_column: Option<&str>, access: Access) -> Table {
 fn a_database_is_read_whole() {
     let database = parse(FULL).unwrap().database.unwrap();
     let protection = &database.protection;
+    assert_eq!(database.connections, 4);
     assert_eq!(protection.login, "shop_tenant");
     assert_eq!(protection.schema, "shop");
     assert_eq!(
@@ -638,6 +640,7 @@ fn what_is_wrong_with_a_database_is_said_without_its_secrets() {
         ("[database]\nurl = \"postgres://:hunter2@localhost/shop\"".to_owned(), "not the URL of a PostgreSQL database"),
         ("[database]\nurl = \"postgres://hunter2@localhost\"".to_owned(), "not the URL of a PostgreSQL database"),
         (format!("{DATABASE}admin_url = \"hunter2\""), "not the URL of a PostgreSQL database"),
+        (format!("{DATABASE}connections = 0"), "this takes a whole number from 1 to 100"),
         (format!("{DATABASE}token_keys = [{{ id = \"k\", key = \"hunter2!\" }}]"), "neither hexadecimal nor base64"),
         (format!("{DATABASE}token_keys = [{{ id = \"k\", key = \"{short}\" }}]"), "has 31 bytes, and needs 32"),
         (format!("{DATABASE}token_keys = [{{ id = \"a.b\", key = \"{short}00\" }}]"), "id is not one"),

@@ -8,9 +8,10 @@ type SqlParameter = null | undefined | boolean | number | bigint | string | Date
 
 /**
  * What a column answers. An integer is a BigInt where a number would round it,
- * that is beyond 2^53. A boolean only where the column was declared so.
+ * that is beyond 2^53. A boolean or a value of JSON only where the column was
+ * declared so. PostgreSQL's numeric, dates and times are text, its arrays arrays.
  */
-type SqlValue = null | boolean | number | bigint | string | Uint8Array;
+type SqlValue = null | boolean | number | bigint | string | Uint8Array | object;
 
 /** All that is given must hold. An array stands for `in`, null for IS NULL. */
 interface Where {
@@ -52,7 +53,7 @@ interface FindManyOptions extends FindOptions {
 interface StatementOutcome {
   /** Rows that an INSERT, UPDATE or DELETE changed. */
   affected: number;
-  /** The rowid of the row that an INSERT wrote, where it has one. */
+  /** The rowid of the row that an INSERT wrote, or PostgreSQL's number of it, where it has one. */
   lastInsertId: number | bigint | null;
   /** What the statement answered, as with RETURNING. */
   rows: { [column: string]: SqlValue }[];
@@ -79,6 +80,7 @@ interface Db extends Statements {
   /**
    * Runs `work` in a transaction, whose statements are those of the object it is
    * given. Commits when `work` is done, rolls back and rethrows when it throws.
+   * On PostgreSQL an error of a statement ends it, caught or not.
    * Statements of `db` itself are not part of it.
    */
   transaction<T>(work: (transaction: Statements) => T | Promise<T>): Promise<T>;

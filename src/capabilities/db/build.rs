@@ -14,10 +14,10 @@ pub trait Dialect {
     fn table(&self) -> Result<String, Failure>;
     /// A column, quoted.
     fn column(&self, name: &str, purpose: Purpose) -> Result<String, Failure>;
-    /// A column among those that are answered.
-    fn selected(&self, name: &str) -> Result<String, Failure>;
-    /// All columns, as they are answered.
-    fn all(&self) -> String;
+    /// What a query answers: these columns, or all where none is named.
+    fn selected(&self, columns: &[String], limits: &Limits) -> Result<String, Failure>;
+    /// All columns, as a row that was written is answered.
+    fn written(&self) -> String;
     /// The parameter of that number, from 1, for a value of that column.
     fn parameter(&self, number: usize, column: Option<&str>) -> String;
     /// What tells whether text is like a pattern, without regard to case.
@@ -96,12 +96,7 @@ impl<D: Dialect> Builder<'_, D> {
     fn find(&mut self, find: Find, limits: &Limits) -> Result<Verb, Failure> {
         // The table first: an error about a column of no table would mislead.
         let table = self.dialect.table()?;
-        let columns = match find.columns.as_slice() {
-            [] => self.dialect.all(),
-            columns => {
-                columns.iter().map(|column| self.dialect.selected(column)).collect::<Result<Vec<_>, _>>()?.join(", ")
-            }
-        };
+        let columns = self.dialect.selected(&find.columns, limits)?;
         self.sql = format!("SELECT {columns} FROM {table}");
         self.filters(find.filters)?;
         for (index, order) in find.order.iter().enumerate() {
@@ -136,7 +131,7 @@ impl<D: Dialect> Builder<'_, D> {
             }
             self.sql.push(')');
         }
-        self.sql.push_str(&format!(" RETURNING {}", self.dialect.all()));
+        self.sql.push_str(&format!(" RETURNING {}", self.dialect.written()));
         Ok(Verb::Insert)
     }
 
@@ -150,7 +145,7 @@ impl<D: Dialect> Builder<'_, D> {
         }
         self.filters(filters)?;
         if returning {
-            self.sql.push_str(&format!(" RETURNING {}", self.dialect.all()));
+            self.sql.push_str(&format!(" RETURNING {}", self.dialect.written()));
         }
         Ok(Verb::Update)
     }

@@ -2,14 +2,78 @@
 //!
 //! The server sends a row in one piece, and the driver keeps all of it before
 //! anyone can count it: a script could make the host hold a value of a gigabyte.
-//! So a statement that answers values of any length is put into another, which
-//! adds up how long they are and leaves them out where that is too much. The
-//! last column says how long they were.
+//! So a statement that answers values of any length adds up how long they are,
+//! and leaves them out where that is too much. Its last column says how long
+//! they were.
 
-use sqlx::Column;
 use sqlx::postgres::{PgColumn, PgTypeInfo};
+use sqlx::{Column, ColumnOrigin};
 
 use super::values::{decodable, oid};
+
+/// A column whose values are measured.
+#[derive(Debug)]
+pub struct Measured {
+    /// Quoted.
+    pub name: String,
+    pub oid: u32,
+    /// Whether it is answered as its text, for it has no value of its own.
+    pub text: bool,
+}
+
+impl Measured {
+    fn as_text(&self) -> String {
+        format!("CAST({} AS text)", self.name)
+    }
+
+    /// As a statement answers it that is not bounded.
+    pub fn plain(&self) -> String {
+        if self.text { format!("{} AS {}", self.as_text(), self.name) } else { self.name.clone() }
+    }
+
+    /// How many bytes its values have, where they can be many.
+    fn size(&self) -> Option<String> {
+        if short(self.oid) {
+            return None;
+        }
+        // Of these the server knows it without making a text of them.
+        let counted = matches!(self.oid, oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::BYTEA);
+        let measured = if counted { self.name.clone() } else { self.as_text() };
+        Some(format!("COALESCE(pg_catalog.octet_length({measured}), 0)"))
+    }
+
+    /// The value, where the size is not more than the most.
+    fn value(&self, size: &str, most: &str) -> String {
+        let value = if self.text { self.as_text() } else { self.name.clone() };
+        if short(self.oid) { value } else { format!("CASE WHEN {size} <= {most} THEN {value} END") }
+    }
+}
+
+/// Columns whose sizes are worked out for each of them anew. That costs less
+/// than a plan with one more step, until they are many.
+const IN_PLACE: usize = 6;
+
+/// Whether the sizes are worked out in place.
+pub fn few(columns: &[Measured]) -> bool {
+    columns.iter().filter(|column| !short(column.oid)).count() <= IN_PLACE
+}
+
+/// What a SELECT answers, with the sizes worked out in place.
+pub fn in_place(columns: &[Measured], most: &str) -> String {
+    let sizes: Vec<String> = columns.iter().filter_map(Measured::size).collect();
+    let size = sum(&sizes);
+    let mut answered: Vec<String> = columns.iter().map(|column| column.value(&size, most)).collect();
+    answered.push(size);
+    answered.join(", ")
+}
+
+/// The sum of a row may be beyond 2^31.
+fn sum(sizes: &[String]) -> String {
+    match sizes {
+        [] => "CAST(0 AS int8)".to_owned(),
+        sizes => format!("CAST(0 AS int8) + {}", sizes.join(" + ")),
+    }
+}
 
 /// A statement that bounds another's rows, by two more parameters: the bytes of
 /// a row, and, if it only reads, how many rows there are.
@@ -21,44 +85,47 @@ pub struct Bounded {
 }
 
 /// None where no value can be long.
-pub fn bounded(sql: &str, columns: &[PgColumn], parameters: usize, writes: bool) -> Option<Bounded> {
+pub fn around(sql: &str, columns: &[PgColumn], parameters: usize, writes: bool) -> Option<Bounded> {
     let number = |info: &PgTypeInfo| info.oid().map_or(0, |oid| oid.0);
-    if columns.iter().all(|column| short(number(column.type_info()))) {
+    let measured: Vec<Measured> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| Measured {
+            name: format!("\"~{index}\""),
+            oid: number(column.type_info()),
+            text: !decodable(column.type_info()),
+        })
+        .collect();
+    let sizes: Vec<String> = measured.iter().filter_map(Measured::size).collect();
+    if sizes.is_empty() {
         return None;
     }
-    let (mut aliases, mut sizes, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    let most = parameters + 1;
-    for (index, column) in columns.iter().enumerate() {
-        let info = column.type_info();
-        let number = number(info);
-        let alias = format!("\"~{index}\"");
-        if short(number) {
-            values.push(alias.clone());
-        } else {
-            let text = format!("CAST({alias} AS text)");
-            let measured = if counted(number) { &alias } else { &text };
-            sizes.push(format!("CAST(COALESCE(pg_catalog.octet_length({measured}), 0) AS int8)"));
-            // What has no value of its own comes as its text.
-            let value = if decodable(info) { &alias } else { &text };
-            values.push(format!("CASE WHEN \"~size\" <= ${most} THEN {value} END"));
-        }
-        aliases.push(alias);
-    }
-    let (aliases, sizes, values) = (aliases.join(", "), sizes.join(" + "), values.join(", "));
-    // OFFSET keeps the planner from working out the size for every value anew.
-    let sql = if writes {
-        format!(
-            "WITH \"~rows\" ({aliases}) AS ({sql}) SELECT {values}, \"~size\" \
-             FROM (SELECT *, {sizes} AS \"~size\" FROM \"~rows\" OFFSET 0) AS \"~sized\""
-        )
+    let names: Vec<&str> = measured.iter().map(|column| column.name.as_str()).collect();
+    let (names, most) = (names.join(", "), format!("${}", parameters + 1));
+    let (with, rows) = if writes {
+        (format!("WITH \"~rows\" ({names}) AS ({sql}) "), "\"~rows\"".to_owned())
     } else {
+        (String::new(), format!("({sql}) AS \"~rows\" ({names})"))
+    };
+    // What is more than a column might be worked out as often as it is named.
+    let plain =
+        |column: &PgColumn| matches!(column.origin(), ColumnOrigin::Table(_)) || short(number(column.type_info()));
+    let select = if few(&measured) && columns.iter().all(plain) {
+        format!("SELECT {} FROM {rows}", in_place(&measured, &most))
+    } else {
+        let values: Vec<String> = measured.iter().map(|column| column.value("\"~size\"", &most)).collect();
+        // OFFSET keeps the planner from working out the size for every value anew.
         format!(
-            "SELECT {values}, \"~size\" FROM (SELECT *, {sizes} AS \"~size\" FROM ({sql}) AS \"~rows\" ({aliases}) OFFSET 0) \
-             AS \"~sized\" LIMIT ${}",
-            most + 1
+            "SELECT {}, \"~size\" FROM (SELECT *, {} AS \"~size\" FROM {rows} OFFSET 0) AS \"~sized\"",
+            values.join(", "),
+            sum(&sizes)
         )
     };
-    Some(Bounded { sql, names: columns.iter().map(|column| column.name().to_owned()).collect() })
+    let limit = if writes { String::new() } else { format!(" LIMIT ${}", parameters + 2) };
+    Some(Bounded {
+        sql: format!("{with}{select}{limit}"),
+        names: columns.iter().map(|column| column.name().to_owned()).collect(),
+    })
 }
 
 /// Whether no value of a type is long.
@@ -84,9 +151,4 @@ fn short(number: u32) -> bool {
             | oid::VOID
             | oid::UUID
     )
-}
-
-/// Whether the server knows how long a value is without making a text of it.
-fn counted(number: u32) -> bool {
-    matches!(number, oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::BYTEA)
 }

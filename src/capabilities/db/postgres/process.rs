@@ -71,6 +71,10 @@ impl Process {
     /// Connects as the login role, and reads what the tables are. There are at
     /// most so many connections.
     pub async fn open(url: &str, connections: usize, protection: Protection) -> anyhow::Result<Process> {
+        anyhow::ensure!(
+            !protection.keys.is_empty(),
+            "there is no key to sign tenants' tokens with: set `database.token_keys`, or AIRLOCK_DATABASE_TOKEN_KEYS"
+        );
         let options = PgConnectOptions::from_str(url).context("the database's URL")?;
         let options = session::options(options, &protection.schema);
         let process = Process(Arc::new(Shared {
@@ -82,7 +86,10 @@ impl Process {
             bounded: Cache::new(KEPT, KEPT_BYTES),
             reading: AtomicBool::new(false),
         }));
-        process.reload().await.context("reading the tables of the database")?;
+        process
+            .reload()
+            .await
+            .context("the database does not let us read what its tables are; `airlock db protect --apply` does")?;
         Ok(process)
     }
 
@@ -168,64 +175,71 @@ impl Process {
         limits: &Limits,
     ) -> Result<(Ready, Arc<Catalog>), Failure> {
         self.refresh();
+        // A name that is not known may be one that the application has just made.
+        let again = (self.age() >= RELOAD).then(|| statement.clone());
         let catalog = self.catalog();
+        match (self.made(access, statement, limits, &catalog).await, again) {
+            (Err(failure), Some(statement)) if failure.name == "DatabaseError" => {
+                if !self.renewed().await {
+                    return Err(failure);
+                }
+                let catalog = self.catalog();
+                Ok((self.made(access, statement, limits, &catalog).await?, catalog))
+            }
+            (made, _) => Ok((made?, catalog)),
+        }
+    }
+
+    async fn made(
+        &self,
+        access: &Access,
+        statement: Statement,
+        limits: &Limits,
+        catalog: &Arc<Catalog>,
+    ) -> Result<Ready, Failure> {
         match statement {
             Statement::Script { sql, parameters } => {
-                let checked = match self.checked(access, &sql, &catalog).await {
-                    Err(failure) if failure.name == "DatabaseError" && self.renewed().await => {
-                        let catalog = self.catalog();
-                        let checked = self.checked(access, &sql, &catalog).await?;
-                        return Ok((Ready::written(checked, parameters, &catalog)?, catalog));
-                    }
-                    checked => checked?,
-                };
-                Ok((Ready::written(checked, parameters, &catalog)?, catalog))
+                Ready::written(self.checked(access, &sql, catalog).await?, parameters, catalog)
             }
-            operation => {
-                // An operation that names what is not there is asked again by
-                // the script; meanwhile the tables are read.
-                match Ready::operation(operation, &catalog, access, limits) {
-                    Ok(Some(ready)) => Ok((ready, catalog)),
-                    Ok(None) => Err(Failure::internal("building a statement", "it is a script's text")),
-                    Err(failure) => {
-                        if failure.name == "DatabaseError" {
-                            self.renewed().await;
-                        }
-                        Err(failure)
-                    }
-                }
-            }
+            operation => Ready::operation(operation, catalog, access, limits)?
+                .ok_or_else(|| Failure::internal("building a statement", "it is a script's text")),
         }
     }
 
     /// Has the tables read again from time to time, while statements go on.
     fn refresh(&self) {
-        if self.age() < REFRESH || self.0.reading.swap(true, Ordering::Relaxed) {
-            return;
+        if self.age() >= REFRESH && !self.0.reading.load(Ordering::Relaxed) {
+            let process = self.clone();
+            tokio::spawn(async move { process.reload_once().await });
         }
-        let process = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = process.reload().await {
-                tracing::error!(%error, "reading the tables of the database failed");
-                // Not again at once.
-                process.known().read = Instant::now();
-            }
-            process.0.reading.store(false, Ordering::Relaxed);
-        });
     }
 
-    /// Reads the tables again, unless they were just read.
-    async fn renewed(&self) -> bool {
-        if self.age() < RELOAD {
+    /// Reads the tables again, unless someone does. Answers whether it did.
+    async fn reload_once(&self) -> bool {
+        struct Reading<'a>(&'a AtomicBool);
+        impl Drop for Reading<'_> {
+            fn drop(&mut self) {
+                self.0.store(false, Ordering::Relaxed);
+            }
+        }
+        if self.0.reading.swap(true, Ordering::Relaxed) {
             return false;
         }
+        let _reading = Reading(&self.0.reading);
         match self.reload().await {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(%error, "reading the tables of the database failed");
+                // Not again at once.
+                self.known().read = Instant::now();
                 false
             }
         }
+    }
+
+    /// Reads the tables again, unless they were just read.
+    async fn renewed(&self) -> bool {
+        self.age() >= RELOAD && self.reload_once().await
     }
 
     async fn checked(&self, access: &Access, sql: &str, catalog: &Arc<Catalog>) -> Result<Arc<Checked>, Failure> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bounded::{self, Measured};
 use super::catalog::{self, Catalog, Table};
 use super::text::{Checked, Tables};
 use super::values::{oid, readable, writable};
@@ -23,11 +24,22 @@ pub struct Ready {
     /// Whether it writes and answers rows. What it wrote must be undone where
     /// the rows are too many.
     pub undoable: bool,
-    /// Whether its rows can be as large as what the tables hold.
-    pub unbounded: bool,
+    pub rows: Rows,
     /// What the script wrote, if it did.
     pub written: Option<Arc<Checked>>,
     pub tables: Tables,
+}
+
+/// How large the rows of an answer can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rows {
+    /// No larger than what the script gave.
+    Small,
+    /// As large as what the tables hold, or what the statement makes of it.
+    Any,
+    /// The statement bounds them itself, as [`bounded::in_place`] does. With
+    /// what the script knows the columns as.
+    Bounded(Vec<String>),
 }
 
 /// Where the number is that the database gave the last row of an INSERT.
@@ -76,7 +88,7 @@ impl Ready {
             verb: checked.verb,
             numbering,
             undoable: checked.returns && checked.verb != Verb::Select,
-            unbounded: checked.returns,
+            rows: if checked.returns { Rows::Any } else { Rows::Small },
             tables: Tables { read: checked.tables.read.clone(), write: checked.tables.write.clone() },
             written: Some(checked),
         })
@@ -113,6 +125,15 @@ impl Ready {
             _ => tables.read.insert(table.name.clone()) && tables.write.insert(table.name.clone()),
         };
         let inserts = matches!(&statement, Statement::Insert { .. });
+        let rows = match &statement {
+            Statement::Find(find) if bounded::few(&table.answered(&find.columns)) => match find.columns.as_slice() {
+                [] => Rows::Bounded(table.shown().map(|column| column.name.clone()).collect()),
+                columns => Rows::Bounded(columns.to_vec()),
+            },
+            Statement::Find(_) => Rows::Any,
+            Statement::Update { returning: true, .. } => Rows::Any,
+            _ => Rows::Small,
+        };
         let built = build::build(statement, &Named(table), limits)?;
         let numbering = match table.numbered() {
             Some(column) if inserts => Numbering::Answered(column.name.clone()),
@@ -124,8 +145,7 @@ impl Ready {
             verb: built.verb,
             numbering,
             undoable: returning,
-            // A row that is inserted is as large as what the script gave.
-            unbounded: !inserts,
+            rows,
             written: None,
             tables,
         }))
@@ -153,17 +173,20 @@ impl Dialect for Named<'_> {
         }))
     }
 
-    fn selected(&self, name: &str) -> Result<String, Failure> {
-        let quoted = self.column(name, Purpose::Read)?;
-        Ok(match self.0.column(name) {
-            Some(column) if !column.readable() => format!("CAST({quoted} AS text) AS {quoted}"),
-            _ => quoted,
+    fn selected(&self, columns: &[String], limits: &Limits) -> Result<String, Failure> {
+        for name in columns {
+            self.column(name, Purpose::Read)?;
+        }
+        let answered = self.0.answered(columns);
+        Ok(if bounded::few(&answered) {
+            bounded::in_place(&answered, &limits.db_bytes.to_string())
+        } else {
+            answered.iter().map(Measured::plain).collect::<Vec<_>>().join(", ")
         })
     }
 
-    fn all(&self) -> String {
-        let columns: Vec<String> = self.0.shown().filter_map(|column| self.selected(&column.name).ok()).collect();
-        columns.join(", ")
+    fn written(&self) -> String {
+        self.0.answered(&[]).iter().map(Measured::plain).collect::<Vec<_>>().join(", ")
     }
 
     fn parameter(&self, number: usize, column: Option<&str>) -> String {
@@ -185,6 +208,21 @@ impl Dialect for Named<'_> {
             (true, true) => " DESC",
             (false, false) => " ASC NULLS FIRST",
             (false, true) => " DESC NULLS LAST",
+        }
+    }
+}
+
+impl Table {
+    /// These columns, or all but the tenant's where none is named.
+    fn answered(&self, columns: &[String]) -> Vec<Measured> {
+        let measured = |column: &catalog::Column| Measured {
+            name: catalog::quoted(&column.name),
+            oid: column.oid,
+            text: !column.readable(),
+        };
+        match columns {
+            [] => self.shown().map(measured).collect(),
+            columns => columns.iter().filter_map(|name| self.column(name)).map(measured).collect(),
         }
     }
 }

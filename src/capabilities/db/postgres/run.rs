@@ -6,7 +6,7 @@ use sqlx::{Arguments, Column, Either, Executor, Row, Statement as _, ValueRef};
 
 use super::bounded::{self, Bounded};
 use super::cache::Cache;
-use super::ready::Ready;
+use super::ready::{Ready, Rows};
 use super::session::{Session, parameters};
 use super::values::{Bound, Reader};
 use crate::capabilities::db::error;
@@ -121,24 +121,25 @@ async fn describe(
     bounds: &Cache<Option<Bounded>>,
 ) -> Result<Described, Failed> {
     let writes = ready.verb != Verb::Select;
-    let mut bounded = if ready.unbounded { bounds.get(&ready.sql) } else { None };
     let mut values = ready.parameters.clone();
-    if bounded.is_none() {
+    if let Rows::Bounded(names) = &ready.rows {
+        let statement = session.prepare(&ready.sql).await?;
+        return Ok(Described { statement, values, names: names.clone(), sized: true });
+    }
+    let mut known = if ready.rows == Rows::Any { bounds.get(&ready.sql) } else { None };
+    if !matches!(known.as_deref(), Some(Some(_))) {
         let statement = session.prepare(&ready.sql).await?;
         let columns = statement.columns();
-        if ready.unbounded {
-            let bounding = bounded::bounded(&ready.sql, columns, values.len(), writes);
-            bounded = Some(bounds.insert(&ready.sql, bounding));
+        if ready.rows == Rows::Any && known.is_none() {
+            known = Some(bounds.insert(&ready.sql, bounded::around(&ready.sql, columns, values.len(), writes)));
         }
-        if bounded.as_ref().is_none_or(|bounded| bounded.is_none()) {
+        if !matches!(known.as_deref(), Some(Some(_))) {
             let names = columns.iter().map(|column| column.name().to_owned()).collect();
             return Ok(Described { statement, values, names, sized: false });
         }
     }
-    let Some(Some(bounded)) = bounded.as_deref() else {
-        let statement = session.prepare(&ready.sql).await?;
-        let names = statement.columns().iter().map(|column| column.name().to_owned()).collect();
-        return Ok(Described { statement, values, names, sized: false });
+    let Some(Some(bounded)) = known.as_deref() else {
+        return Err(Failed::Known(Failure::internal("the database", "a statement is bounded and is not")));
     };
     let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
     values.push(integer(limits.db_bytes));

@@ -53,11 +53,14 @@ impl Dialect for Table<'_> {
         quoted(name)
     }
 
-    fn selected(&self, name: &str) -> Result<String, Failure> {
-        quoted(name)
+    fn selected(&self, columns: &[String], _: &Limits) -> Result<String, Failure> {
+        match columns {
+            [] => Ok(self.written()),
+            columns => Ok(columns.iter().map(|column| quoted(column)).collect::<Result<Vec<_>, _>>()?.join(", ")),
+        }
     }
 
-    fn all(&self) -> String {
+    fn written(&self) -> String {
         "*".to_owned()
     }
 

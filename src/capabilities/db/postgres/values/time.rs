@@ -182,7 +182,7 @@ pub fn write_time(text: &str) -> Option<i64> {
         return Some(DAY);
     }
     let time = ["%H:%M:%S%.f", "%H:%M"].iter().find_map(|format| NaiveTime::parse_from_str(text, format).ok())?;
-    if time.nanosecond() % 1000 != 0 {
+    if !time.nanosecond().is_multiple_of(1000) {
         return None;
     }
     Some(i64::from(time.num_seconds_from_midnight()) * 1_000_000 + i64::from(time.nanosecond() / 1000))
