@@ -95,6 +95,10 @@ async fn a_service_of_the_application_answers_and_fails_as_it_says() {
         input: Some(input.to_string()),
         ..Run::new(identity())
     };
+    let denied = Run { grant: Arc::default(), ..run("main", json!(["who"])) };
+    let error = host.run(&program, denied).await.unwrap().error.unwrap();
+    assert_eq!(error.name, "PermissionDenied");
+    assert!(error.message.starts_with("this script is not granted the service probe"), "{}", error.message);
     let outcome = host.run(&program, run("main", json!(["who", 1, { "a": null }]))).await.unwrap();
     assert_eq!(outcome.result.unwrap().get(), r#"["acme",["stock.view"],[1,{"a":null}]]"#);
 

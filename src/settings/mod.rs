@@ -164,7 +164,7 @@ impl fmt::Debug for TokenDigest {
 pub struct ServiceSettings {
     pub kind: ServiceKind,
     /// The permissions that calling it needs: to read, for `list`, `count` and
-    /// `get`, to write for everything else.
+    /// `get`, or what a backend has as a GET; to write for everything else.
     pub needs: Needs,
 }
 

@@ -42,7 +42,7 @@ use futures_util::FutureExt;
 use serde_json::Value as Json;
 
 use self::notifications::Notifications;
-use self::remote::Backend;
+use self::remote::{Backend, Endpoint};
 pub use self::service::{Service, ServiceError};
 use self::table::Table;
 use crate::capabilities::db::{self, Access};
@@ -158,10 +158,11 @@ impl Process {
     /// user lacks the permission for.
     fn permit(&self, grant: &Grant, user: Option<&User>, service: &str, method: &str) -> Result<(), Failure> {
         // That there is none is said later.
+        let Some(known) = self.0.known.get(service) else { return Ok(()) };
+        grant.check(|name| name.allows(service), || (format!("the service {service}"), service.to_owned()))?;
+        // One of the application's own asks by itself.
         let Some(needs) = self.0.needs.get(service) else { return Ok(()) };
-        grant
-            .check(|name| name.allows(service), || (format!("the service {service}"), service.to_owned()))
-            .and_then(|()| needs.check(mode(method), user, || format!("services.{service}.{}", shown(method))))
+        needs.check(known.mode(method), user, || format!("services.{service}.{}", shown(method)))
     }
 
     /// Calls a method with a JSON array of arguments; answers JSON text, or what
@@ -224,6 +225,17 @@ impl Process {
     }
 }
 
+impl Known {
+    /// What calling a method does.
+    fn mode(&self, method: &str) -> Mode {
+        let reads = match self {
+            Known::Remote(backend) => backend.methods.get(method).is_some_and(Endpoint::reads),
+            _ => matches!(method, "list" | "count" | "get"),
+        };
+        if reads { Mode::Read } else { Mode::Write }
+    }
+}
+
 fn known(settings: &BTreeMap<String, ServiceSettings>) -> BTreeMap<String, Known> {
     let made = settings.iter().map(|(name, settings)| {
         let known = match &settings.kind {
@@ -258,12 +270,4 @@ fn unknown_method(service: &str, method: &str, known: &[&str]) -> Failure {
         None => format!("there are: {}", db::list(known)),
     };
     Failure::argument(format!("the service `{service}` has no method `{}`; {hint}", shown(method)))
-}
-
-/// What calling a method does.
-fn mode(method: &str) -> Mode {
-    match method {
-        "list" | "count" | "get" => Mode::Read,
-        _ => Mode::Write,
-    }
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
+use super::remote::{Backend, Endpoint, SigningKey};
 use super::{Known, find, known};
 use crate::capabilities::db::{self, access::unlimited};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
 use crate::settings::{ServiceKind, ServiceSettings};
+use crate::tenant::permission::Mode;
 
 const SCHEMA: &str = "
     CREATE TABLE clients (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT, last_activity TEXT, active BOOLEAN,
@@ -260,5 +262,25 @@ async fn mistakes_are_named() {
             (name, true),
             "{described}: {failure:?}"
         );
+    }
+}
+
+#[test]
+fn a_method_reads_or_writes_as_its_service_says() {
+    let key = SigningKey::new("0123456789abcdef0123456789abcdef").unwrap();
+    let backend = Backend::new("https://backend.test/", key)
+        .unwrap()
+        .with("search", Endpoint::new("GET", "/search", false).unwrap())
+        .with("get", Endpoint::new("POST", "/get", true).unwrap());
+    let remote = Known::Remote(Box::new(backend));
+    for (service, method, mode) in [
+        (&Known::Notifications, "list", Mode::Read),
+        (&Known::Notifications, "sendEmail", Mode::Write),
+        (&remote, "search", Mode::Read),
+        (&remote, "get", Mode::Write),
+        // There is none, which is said later.
+        (&remote, "list", Mode::Write),
+    ] {
+        assert_eq!(service.mode(method), mode, "{method}");
     }
 }

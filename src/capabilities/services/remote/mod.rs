@@ -63,6 +63,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether a call changes nothing, as its method says.
+    pub fn reads(&self) -> bool {
+        self.method == Method::GET
+    }
+
     /// `method` is GET, POST, PUT, PATCH or DELETE.
     pub fn new(method: &str, path: &str, idempotent: bool) -> Result<Endpoint, String> {
         let method = match method.to_ascii_uppercase().as_str() {
