@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod db;
+mod grammar;
 mod http;
 mod peer;
 mod quotas;
