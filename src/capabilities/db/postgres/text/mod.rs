@@ -9,10 +9,13 @@
 //! every node, so that a new version of the parser does not compile until
 //! someone has looked at what it brings.
 
+mod call;
 mod expression;
 mod names;
 mod query;
+mod table;
 mod tokens;
+mod words;
 mod write;
 
 use std::collections::BTreeSet;
@@ -93,7 +96,7 @@ pub fn check(text: &str, catalog: &Catalog, known: &dyn Fn(&str) -> bool) -> Res
     if same {
         Ok(checked)
     } else {
-        tracing::warn!(text, sql = checked.sql, "a statement is not the same when it is read again");
+        tracing::debug!(text, sql = checked.sql, "a statement is not the same when it is read again");
         Err(Failure::denied("the SQL statement is written in a way that is not available to scripts; write it plainer"))
     }
 }
@@ -132,6 +135,11 @@ pub fn place(span: Span) -> String {
 /// What the printer does not name.
 fn refuse(what: &str, span: Span) -> Failure {
     Failure::denied(format!("{what} is not available to scripts{}", place(span)))
+}
+
+/// The same, with what to write instead.
+fn instead(what: &str, hint: &str, span: Span) -> Failure {
+    Failure::denied(format!("{what} is not available to scripts; {hint}{}", place(span)))
 }
 
 struct Printer<'a> {

@@ -146,8 +146,7 @@ impl Reader {
         }
         match &token {
             Token::Word(word) => {
-                if let Some((prefix, at)) = prefix.filter(|(_, at)| at.end == span.start) {
-                    let _ = at;
+                if let Some((prefix, _)) = prefix.filter(|(_, at)| at.end == span.start) {
                     return Err(no_parameter(&format!("{prefix}{}", word.value)));
                 }
                 self.word(word)?;

@@ -7,7 +7,7 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Span;
 
-use super::{Printer, Table, quoted, refuse};
+use super::{Printer, Table, instead, quoted, refuse};
 use crate::capabilities::db::statement::Verb;
 use crate::runtime::failure::Failure;
 
@@ -87,7 +87,7 @@ impl<'a> Printer<'a> {
         } = insert;
         let span = insert_token.0.span;
         if or.is_some() || *ignore || *replace_into {
-            return Err(refuse("SQLite's INSERT OR …; write INSERT … ON CONFLICT …, it", span));
+            return Err(instead("SQLite's INSERT OR …", "write INSERT … ON CONFLICT …", span));
         }
         let foreign = !optimizer_hints.is_empty()
             || !*into
@@ -132,7 +132,7 @@ impl<'a> Printer<'a> {
         match on {
             None => {}
             Some(OnInsert::OnConflict(conflict)) => self.conflict(table, conflict)?,
-            Some(_) => return Err(refuse("ON DUPLICATE KEY; write ON CONFLICT, it", span)),
+            Some(_) => return Err(instead("ON DUPLICATE KEY", "write ON CONFLICT", span)),
         }
         let returns = self.returning(returning.as_deref())?;
         let plain = on.is_none().then(|| table.name.clone());
@@ -187,7 +187,7 @@ impl<'a> Printer<'a> {
                 self.push(")");
             }
             Some(ConflictTarget::OnConstraint(name)) => {
-                return Err(refuse(&format!("ON CONSTRAINT {name}; name the columns, that"), Span::empty()));
+                return Err(instead(&format!("ON CONSTRAINT {name}"), "name the columns", Span::empty()));
             }
         }
         match action {
