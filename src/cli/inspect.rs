@@ -8,6 +8,7 @@ use wasmparser::{ComponentExternalKind, Parser, Payload};
 
 use super::{Exit, report};
 use crate::compile::artifact;
+use crate::hexadecimal;
 use crate::host;
 use crate::runtime::engine::ENGINE;
 
@@ -42,7 +43,7 @@ fn inspect(file: &Path) -> Result<serde_json::Value, String> {
     let bytes = std::fs::read(file).map_err(|reason| format!("it can't be read: {}", host::kind(&reason)))?;
     let (snapshot, description) = artifact::disassemble(&bytes).map_err(|reason| reason.to_string())?;
     let (imports, exports) = interface(&bytes).map_err(|error| format!("it is damaged: {}", error.message()))?;
-    let digest: String = sha2::Sha256::digest(ENGINE).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = hexadecimal::encode(&sha2::Sha256::digest(ENGINE)[..8]);
     Ok(json!({
         "script": {
             "file": description.file,

@@ -19,6 +19,7 @@ use wasmtime::{Linker, Store};
 
 use self::artifact::Description;
 use self::source::{Source, SyntaxError};
+use crate::hexadecimal;
 use crate::runtime;
 use crate::runtime::call::MemoryMeter;
 use crate::runtime::engine::{Engine, HardDeadline, STACK_TOP};
@@ -216,10 +217,7 @@ async fn load(
     if let Some(error) = loaded.error {
         return Ok(Err(threw(file, text, error, store.data())));
     }
-    let mut digest = String::new();
-    for byte in sha2::Sha256::digest(text) {
-        digest.push_str(&format!("{byte:02x}"));
-    }
+    let digest = hexadecimal::encode(&sha2::Sha256::digest(text));
     let entries = loaded.entries.unwrap_or_default();
     if entries.is_empty() {
         let message = format!(

@@ -15,6 +15,7 @@ use super::error::Fault;
 use super::file::{Scalar, count, words};
 use crate::capabilities::db::postgres::token::{KEY_BYTES, Key, Keys};
 use crate::capabilities::db::postgres::{Access, Protection, Table};
+use crate::hexadecimal;
 
 const URL: &str = "AIRLOCK_DATABASE_URL";
 const ADMIN_URL: &str = "AIRLOCK_DATABASE_ADMIN_URL";
@@ -225,11 +226,5 @@ fn key(id: &str, text: &str) -> Result<Key, String> {
 
 /// What is hexadecimal throughout is taken as that.
 fn bytes(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
-    match digits {
-        Some(digits) if digits.len() % 2 == 0 => {
-            Some(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
-        }
-        _ => STANDARD.decode(text).ok(),
-    }
+    hexadecimal::decode(text).or_else(|| STANDARD.decode(text).ok())
 }

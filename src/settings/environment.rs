@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::{Settings, SettingsError};
 use crate::capabilities::grant::shown;
 use crate::capabilities::secrets::{KEY_BYTES, Key, Keys};
+use crate::hexadecimal;
 use crate::runtime::limits::{Limit, Limits};
 
 /// Applies the variables that belong to no script.
@@ -60,7 +61,7 @@ pub(super) fn key(id: &str, text: &str) -> Result<Key, String> {
     let text = text.trim();
     let bytes = Zeroizing::new(
         match text.len() {
-            64 => hexadecimal(text),
+            64 => hexadecimal::decode(text),
             _ => STANDARD.decode(text).ok(),
         }
         .unwrap_or_default(),
@@ -69,12 +70,6 @@ pub(super) fn key(id: &str, text: &str) -> Result<Key, String> {
         format!("the key `{id}` is not {KEY_BYTES} bytes in hexadecimal or base64; `openssl rand -hex {KEY_BYTES}` makes one")
     })?;
     Ok(Key { id: id.to_owned(), bytes: Zeroizing::new(bytes) })
-}
-
-pub(super) fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits = text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
-    let digits: Zeroizing<Vec<u8>> = Zeroizing::new(digits.collect::<Option<_>>()?);
-    digits.len().is_multiple_of(2).then(|| digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 /// Applies the variables that are limits. A script's own limits go over them.

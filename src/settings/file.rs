@@ -24,6 +24,7 @@ use super::{
 };
 use crate::capabilities::grant;
 use crate::capabilities::secrets::{Key, Keys};
+use crate::hexadecimal;
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::{Pattern, Route};
 use crate::tenant::permission::{MOST, Needs};
@@ -636,7 +637,7 @@ fn token(table: &UserTable) -> Result<TokenDigest, Fault> {
             Ok(TokenDigest::of(token.as_bytes()))
         }
         (None, Some(digest)) => {
-            match environment::hexadecimal(digest.as_ref()).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
+            match hexadecimal::decode(digest.as_ref()).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
                 Some(digest) => Ok(TokenDigest(digest)),
                 None => fault(
                     "this user's `token_sha256` is not a SHA-256",

@@ -9,6 +9,8 @@ mod build;
 mod deadline;
 mod error;
 mod exact;
+#[cfg(test)]
+mod fixture;
 mod host;
 pub mod postgres;
 mod sqlite;

@@ -144,11 +144,9 @@ impl Process {
         notifications: Notifications,
     ) -> anyhow::Result<Process> {
         let mut known = known(settings);
-        let mut needs: BTreeMap<_, _> =
-            settings.iter().map(|(name, settings)| (name.clone(), settings.needs.clone())).collect();
+        let needs = settings.iter().map(|(name, settings)| (name.clone(), settings.needs.clone())).collect();
         for (name, service) in custom {
             anyhow::ensure!(!known.contains_key(&name), "there is a service `{name}` in the settings already");
-            needs.insert(name.clone(), Needs::default());
             known.insert(name, Known::Custom(service));
         }
         Ok(Process(Arc::new(Services { known, needs, db, notifications, client: http::backend_client()? })))

@@ -1,6 +1,7 @@
 //! Which tenant a transaction is for, in a text that a script cannot make.
 //!
-//! The host sets it as `airlock.token` at the beginning of every transaction:
+//! The host sets it as `airlock.token` on a connection for the tenant that it
+//! serves (see [`session`](super::session)):
 //!
 //! ```text
 //! v1.<key id>.<expires, seconds of Unix time>.<tenant id, hexadecimal>.<HMAC-SHA256, hexadecimal>
@@ -14,6 +15,8 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
+
+use crate::hexadecimal;
 
 /// The shortest key, in bytes: as long as what it signs with.
 pub const KEY_BYTES: usize = 32;
@@ -62,7 +65,7 @@ impl Key {
 
     fn mac(&self, message: &[u8]) -> String {
         let inner = Sha256::new().chain_update(self.inner).chain_update(message).finalize();
-        hexadecimal(&Sha256::new().chain_update(self.outer).chain_update(inner).finalize())
+        hexadecimal::encode(&Sha256::new().chain_update(self.outer).chain_update(inner).finalize())
     }
 }
 
@@ -84,7 +87,7 @@ impl Keys {
     /// id, good until `expires`, in seconds of Unix time. `None` without keys.
     pub fn sign(&self, tenant: &str, pid: i32, expires: u64) -> Option<String> {
         let key = self.0.first()?;
-        let head = format!("v1.{}.{expires}.{}.", key.id, hexadecimal(tenant.as_bytes()));
+        let head = format!("v1.{}.{expires}.{}.", key.id, hexadecimal::encode(tenant.as_bytes()));
         let mac = key.mac(format!("{head}{pid}").as_bytes());
         Some(head + &mac)
     }
@@ -100,12 +103,6 @@ impl fmt::Debug for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Key({}, …)", self.id)
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// How the function is declared. Workers of a parallel query have process ids

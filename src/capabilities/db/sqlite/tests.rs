@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{Prepared, Process, Statement, Transaction};
 use crate::capabilities::db::access::{Access, unlimited};
-use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Operator, Order, Outcome, Value};
+use crate::capabilities::db::fixture::{filter, find, text};
+use crate::runtime::bindings::airlock::script::db::{Assignment, Find, Operator, Outcome, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
 
@@ -62,25 +63,6 @@ impl Fixture {
 
     fn statement(&self, sql: &str) -> Statement {
         Statement::script(sql.to_owned(), vec![], &self.limits).unwrap()
-    }
-}
-
-fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
-}
-
-fn filter(column: &str, operator: Operator, values: &[Value]) -> Filter {
-    Filter { column: column.to_owned(), operator, values: values.to_vec() }
-}
-
-fn find(filters: Vec<Filter>) -> Find {
-    Find {
-        table: "clients".to_owned(),
-        columns: vec!["id".to_owned()],
-        filters,
-        order: vec![Order { column: "id".to_owned(), descending: false }],
-        limit: None,
-        offset: None,
     }
 }
 

@@ -27,6 +27,7 @@ use hmac::{Hmac, Mac};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
+use crate::hexadecimal;
 use crate::tenant::Identity;
 
 /// A shorter key could be guessed.
@@ -90,16 +91,12 @@ impl Signed<'_> {
             text += value;
             text.push('\n');
         }
-        text += &hexadecimal(&Sha256::digest(self.body));
+        text += &hexadecimal::encode(&Sha256::digest(self.body));
         // A key of any length does.
         let signature = Hmac::<Sha256>::new_from_slice(key.0.as_bytes())
             .map(|mac| mac.chain_update(text.as_bytes()).finalize().into_bytes());
-        let signature = signature.map(|bytes| format!("v1={}", hexadecimal(&bytes))).unwrap_or_default();
+        let signature = signature.map(|bytes| format!("v1={}", hexadecimal::encode(&bytes))).unwrap_or_default();
         let said = said.into_iter().filter(|(_, value)| !value.is_empty());
         said.chain([("airlock-signature", signature)]).collect()
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,7 +9,8 @@ use super::{Process, Protection, Statement, Transaction};
 use crate::capabilities;
 use crate::capabilities::db::Access;
 use crate::capabilities::db::access::{Grant, unlimited};
-use crate::runtime::bindings::airlock::script::db::{Assignment, Filter, Find, Operator, Order, Outcome, Value};
+use crate::capabilities::db::fixture::{filter, find, text};
+use crate::runtime::bindings::airlock::script::db::{Assignment, Find, Operator, Order, Outcome, Value};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
 use crate::store::fixture::identity;
@@ -100,25 +101,6 @@ impl Fixture {
     async fn busy(&self) -> i64 {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'";
         sqlx::query_scalar(sql).fetch_one(&mut self.database.admin().await).await.unwrap()
-    }
-}
-
-fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
-}
-
-fn filter(column: &str, operator: Operator, values: &[Value]) -> Filter {
-    Filter { column: column.to_owned(), operator, values: values.to_vec() }
-}
-
-fn find(filters: Vec<Filter>) -> Find {
-    Find {
-        table: "clients".to_owned(),
-        columns: vec!["id".to_owned()],
-        filters,
-        order: vec![Order { column: "id".to_owned(), descending: false }],
-        limit: None,
-        offset: None,
     }
 }
 
