@@ -18,9 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use tokio::task::JoinHandle;
 
 use crate::runtime::failure::Failure;
@@ -28,6 +26,9 @@ use clock::{Clock, Millis};
 use writer::Writer;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+
+/// What queries run on.
+pub type Connection = sqlx::SqliteConnection;
 
 /// Connections that read. SQLite reads in the calling thread, so more than a
 /// few only add threads.
@@ -90,7 +91,7 @@ impl Store {
     /// Runs queries that only read. Dropping the answer's future stops them.
     pub fn read<T, E>(
         &self,
-        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     ) -> Running<Result<T, E>>
     where
         T: Send + 'static,
@@ -109,7 +110,7 @@ impl Store {
     /// not begun; one that has may be done all the same.
     pub async fn write<T, E>(
         &self,
-        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,

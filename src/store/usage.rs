@@ -1,6 +1,6 @@
 //! What a tenant takes up in a table.
 
-use sqlx::SqliteConnection;
+use crate::store::Connection;
 
 /// The tables that are accounted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +29,7 @@ pub struct Usage {
 
 /// Adds a difference and answers the sum. Belongs into the transaction that
 /// makes the difference.
-pub async fn add(
-    connection: &mut SqliteConnection,
-    tenant: &str,
-    room: Room,
-    difference: Usage,
-) -> sqlx::Result<Usage> {
+pub async fn add(connection: &mut Connection, tenant: &str, room: Room, difference: Usage) -> sqlx::Result<Usage> {
     let (items, bytes) = sqlx::query_as(
         "INSERT INTO usage (tenant, room, items, bytes) VALUES ($1, $2, $3, $4)
          ON CONFLICT (tenant, room) DO UPDATE
@@ -51,7 +46,7 @@ pub async fn add(
 }
 
 /// What a tenant takes up now.
-pub async fn of(connection: &mut SqliteConnection, tenant: &str, room: Room) -> sqlx::Result<Usage> {
+pub async fn of(connection: &mut Connection, tenant: &str, room: Room) -> sqlx::Result<Usage> {
     let row = sqlx::query_as("SELECT items, bytes FROM usage WHERE tenant = $1 AND room = $2")
         .bind(tenant)
         .bind(room.name())
@@ -62,12 +57,7 @@ pub async fn of(connection: &mut SqliteConnection, tenant: &str, room: Room) -> 
 
 /// The tenants that have something in a room, after a given one, in the order
 /// of their ids.
-pub async fn tenants(
-    connection: &mut SqliteConnection,
-    room: Room,
-    after: &str,
-    limit: u32,
-) -> sqlx::Result<Vec<String>> {
+pub async fn tenants(connection: &mut Connection, room: Room, after: &str, limit: u32) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar(
         "SELECT tenant FROM usage WHERE tenant > $1 AND room = $2 AND items > 0
          ORDER BY tenant LIMIT $3",

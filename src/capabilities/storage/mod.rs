@@ -15,13 +15,12 @@ mod tests;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use sqlx::SqliteConnection;
 
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
-use crate::store::Store;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
+use crate::store::{Connection, Store};
 use crate::tenant::quota::{Account, Quota};
 
 /// Entries of a page where the script does not say how many.
@@ -266,13 +265,7 @@ impl Space {
 
     /// Writes within a transaction, so long as the tenant stays within its
     /// limits afterwards.
-    async fn put(
-        &self,
-        connection: &mut SqliteConnection,
-        key: &str,
-        value: &str,
-        expiry: Expiry,
-    ) -> Result<(), Failure> {
+    async fn put(&self, connection: &mut Connection, key: &str, value: &str, expiry: Expiry) -> Result<(), Failure> {
         let now = self.store.now();
         sweep::tenant(connection, &self.tenant, now).await?;
 
@@ -332,7 +325,7 @@ impl Space {
 }
 
 /// The value, unless it has expired.
-async fn live(connection: &mut SqliteConnection, tenant: &str, key: &str, now: Millis) -> sqlx::Result<Option<String>> {
+async fn live(connection: &mut Connection, tenant: &str, key: &str, now: Millis) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar(
         "SELECT value FROM storage WHERE tenant = $1 AND key = $2
          AND (expires_at IS NULL OR expires_at > $3)",

@@ -1,11 +1,9 @@
 //! Giving back the room of values that have expired.
 
-use sqlx::SqliteConnection;
-
 use crate::runtime::failure::Failure;
-use crate::store::Store;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
+use crate::store::{Connection, Store};
 
 /// Keys that one round removes. A write adds one key at most, so a tenant that
 /// writes stays ahead of what expires, and no write pays for much of it.
@@ -15,14 +13,14 @@ const ROUND: u32 = 32;
 const TENANTS: u32 = 100;
 
 /// One round for a tenant, before a write.
-pub async fn tenant(connection: &mut SqliteConnection, tenant: &str, now: Millis) -> sqlx::Result<()> {
+pub async fn tenant(connection: &mut Connection, tenant: &str, now: Millis) -> sqlx::Result<()> {
     round(connection, tenant, now, None).await.map(|_| ())
 }
 
 /// Removes up to [`ROUND`] expired keys, those that expired first, but not
 /// `except`. Answers what that freed.
 pub async fn round(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant: &str,
     now: Millis,
     except: Option<&str>,
