@@ -263,6 +263,7 @@ impl Builder {
             wait: settings.sandboxes.wait,
             max_memory: largest.unwrap_or_default(),
             cache: Some(self.cache.take().unwrap_or_else(|| data.join(CACHE))),
+            cache_size: settings.cache_size,
         })?;
         let store = store(settings).await?;
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));

@@ -30,6 +30,7 @@ pub use store::StoreSettings;
 use crate::capabilities::grant;
 use crate::capabilities::secrets::Keys;
 use crate::capabilities::services::remote::Backend;
+use crate::runtime::engine::CACHE_SIZE;
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::Route;
 use crate::tenant::permission::Needs;
@@ -263,8 +264,7 @@ impl Default for Settings {
         Settings {
             scripts_enabled: true,
             data: PathBuf::from("data"),
-            // Some thousand scripts' (see `runtime/cache.rs`).
-            cache_size: 2 << 30,
+            cache_size: CACHE_SIZE,
             store: None,
             database: None,
             server: ServerSettings::default(),
