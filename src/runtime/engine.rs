@@ -73,7 +73,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { sandboxes: 64, wait: Duration::from_secs(30), max_memory: 1 << 30, cache: None, cache_size: CACHE_SIZE }
+        Options {
+            sandboxes: 64,
+            wait: Duration::from_secs(30),
+            max_memory: 1 << 30,
+            cache: None,
+            cache_size: CACHE_SIZE,
+        }
     }
 }
 

@@ -69,7 +69,7 @@ pub async fn file(path: &Path) -> anyhow::Result<(Pools, Migrated)> {
         let options = options(&format!("sqlite:{encoded}"))?;
         let writers = pool(1).min_connections(1).after_connect(set(&[SQLITE, SQLITE_WRITER]));
         let writers = writers.connect_with(options.clone()).await?;
-        let migrated = migrate::run(&mut *writers.acquire().await?, &migrate::SQLITE).await?;
+        let migrated = migrate::run(&mut *writers.acquire().await?, Kind::Sqlite).await?;
         let readers = pool(READERS).min_connections(READERS).after_connect(set(&[SQLITE, SQLITE_READER]));
         let readers = readers.connect_with(options).await?;
         anyhow::Ok((Pools { writers, readers, kind: Kind::Sqlite }, migrated))
@@ -82,7 +82,7 @@ pub async fn memory() -> anyhow::Result<Pools> {
     // Each connection to memory is a database of its own, so there is one.
     let pool =
         pool(1).min_connections(1).after_connect(set(&[SQLITE])).connect_with(options("sqlite::memory:")?).await?;
-    migrate::run(&mut *pool.acquire().await?, &migrate::SQLITE).await?;
+    migrate::run(&mut *pool.acquire().await?, Kind::Sqlite).await?;
     Ok(Pools { writers: pool.clone(), readers: pool, kind: Kind::Sqlite })
 }
 
@@ -99,7 +99,7 @@ pub async fn postgres(url: &str, connections: u32) -> anyhow::Result<(Pools, Mig
             "its encoding is {encoding}, and not every text can be written in that; make one with \
              CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
         );
-        let migrated = migrate::run(&mut connection, &migrate::POSTGRES).await?;
+        let migrated = migrate::run(&mut connection, Kind::Postgres).await?;
         connection.close().await?;
         let writing = (connections / 2).max(1);
         let pool =

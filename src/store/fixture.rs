@@ -5,8 +5,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
-use super::Store;
-use super::connect::Kind;
+use super::{Kind, Migrated, Store, migrate_file, migrate_postgres};
 use crate::tenant::{Execution, Identity, Script, Tenant, User};
 
 pub fn identity(tenant: &str) -> Arc<Identity> {
@@ -33,6 +32,8 @@ impl Store {
     }
 }
 
+const FILE: &str = "airlock.db";
+
 /// A database that can be opened again, and by several hosts.
 pub enum Lasting {
     Sqlite(TempDir),
@@ -48,9 +49,20 @@ impl Lasting {
     }
 
     pub async fn open(&self) -> Store {
+        self.try_open().await.unwrap()
+    }
+
+    pub async fn try_open(&self) -> anyhow::Result<Store> {
         match self {
-            Lasting::Sqlite(folder) => Store::open(folder.path().join("airlock.db")).await.unwrap(),
-            Lasting::Postgres(url) => Store::postgres(url, 8).await.unwrap(),
+            Lasting::Sqlite(folder) => Store::open(folder.path().join(FILE)).await,
+            Lasting::Postgres(url) => Store::postgres(url, 8).await,
+        }
+    }
+
+    pub async fn migrate(&self) -> Migrated {
+        match self {
+            Lasting::Sqlite(folder) => migrate_file(&folder.path().join(FILE)).await.unwrap(),
+            Lasting::Postgres(url) => migrate_postgres(url).await.unwrap(),
         }
     }
 }
