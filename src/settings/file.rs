@@ -43,6 +43,8 @@ const MAX_BODY: u64 = 1 << 30;
 const MAX_COUNT: u64 = 1_000_000;
 /// The engine's own machine code and some scripts'.
 const MIN_CACHE: u64 = 64 << 20;
+/// With the tenant's id, what PostgreSQL's index takes of a row.
+const MAX_KEY: u64 = 2 << 10;
 const MAX_CACHE: u64 = 1 << 50;
 
 #[derive(Default, Deserialize)]
@@ -666,6 +668,9 @@ fn limit_value(limit: Limit, value: &Spanned<Scalar>) -> Result<u64, Fault> {
             refuse(format!("the limit on {} cannot be 0: no script could run", limit.name()))
         }
         Limit::Memory if parsed > MAX_MEMORY => refuse(format!("a sandbox has at most {}", limit.show(MAX_MEMORY))),
+        Limit::StorageKeyBytes if parsed > MAX_KEY => {
+            refuse(format!("an index takes keys of at most {}", limit.show(MAX_KEY)))
+        }
         _ if is_time && parsed > DAY => refuse(format!("the longest time is {}", limit.show(DAY))),
         _ => Ok(parsed),
     }
@@ -706,8 +711,8 @@ fn size(setting: &Option<Spanned<Scalar>>, range: std::ops::RangeInclusive<u64>,
     if let Some(setting) = setting {
         let bytes = Limit::Memory.parse(&setting.as_ref().0).map_err(|reason| Fault::new(setting.span(), reason))?;
         if !range.contains(&bytes) {
-            let most = Limit::Memory.show(*range.end());
-            return Err(Fault::new(setting.span(), format!("this takes a size from 1B to {most}")));
+            let (least, most) = (Limit::Memory.show(*range.start()), Limit::Memory.show(*range.end()));
+            return Err(Fault::new(setting.span(), format!("this takes a size from {least} to {most}")));
         }
         *value = bytes;
     }

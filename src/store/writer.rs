@@ -186,8 +186,9 @@ fn begin(batch: &[Job]) -> String {
 #[cfg(test)]
 mod tests {
     use futures_util::future::join_all;
+    use sqlx::{Connection as _, PgConnection};
 
-    use crate::store::fixture::{Lasting, on_both_databases};
+    use crate::store::fixture::{Lasting, on_both_databases, postgres};
     use crate::store::usage::{self, Room, Usage};
     use crate::store::{Kind, Store};
 
@@ -257,6 +258,29 @@ mod tests {
         a_write_that_nobody_waits_for_any_more_is_not_begun,
         an_operation_that_is_not_polled_holds_nobody_up,
     );
+
+    /// Never says that something is written which is not.
+    #[tokio::test]
+    async fn a_server_that_closed_all_connections_is_written_to_again() {
+        let url = postgres().await;
+        let store = Store::postgres(&url, 4).await.unwrap();
+        let mut admin = PgConnection::connect(&url).await.unwrap();
+        let mut written = 0;
+        for _ in 0..20 {
+            written += i64::from(add(&store, || Ok(())).await.is_ok());
+            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                       WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            sqlx::query(end).execute(&mut admin).await.unwrap();
+        }
+        // Each of its connections may fail once.
+        let mut tries = 0;
+        while add(&store, || Ok(())).await.is_err() {
+            tries += 1;
+            assert!(tries <= 4, "it does not recover");
+        }
+        let stored: i64 = sqlx::query_scalar("SELECT items FROM usage").fetch_one(&mut admin).await.unwrap();
+        assert_eq!(stored, written + 1);
+    }
 
     #[tokio::test]
     async fn a_full_disk_fails_writes_and_not_the_writer() {

@@ -7,15 +7,15 @@ pub fn check(key: &str, limits: &Limits) -> Result<(), Failure> {
     if key.is_empty() {
         return Err(Failure::argument("storage: a key must not be empty"));
     }
-    // PostgreSQL has no NUL in text; a key must not depend on the database.
-    if key.contains('\0') {
-        return Err(Failure::argument("storage: a key must not contain the character U+0000"));
-    }
-    check_length(key, limits)
+    check_part(key, limits)
 }
 
 /// For prefixes and positions, which may be anything a key starts with.
-pub fn check_length(text: &str, limits: &Limits) -> Result<(), Failure> {
+pub fn check_part(text: &str, limits: &Limits) -> Result<(), Failure> {
+    // PostgreSQL has no NUL in text; a key must not depend on the database.
+    if text.contains('\0') {
+        return Err(Failure::argument("storage: a key must not contain the character U+0000"));
+    }
     limits.check(Limit::StorageKeyBytes, text.len() as u64)
 }
 
@@ -56,6 +56,8 @@ mod tests {
         assert!(check("a%_*", &limits).is_ok());
         assert!(check("", &limits).unwrap_err().message.contains("empty"));
         assert!(check("a\0", &limits).unwrap_err().message.contains("U+0000"));
+        assert!(check_part("\0", &limits).unwrap_err().message.contains("U+0000"));
+        assert!(check_part("", &limits).is_ok());
         // Four characters, five bytes.
         let hit = check("añbc", &limits).unwrap_err().limit.unwrap();
         assert_eq!((hit.name.as_str(), hit.value, hit.used), ("storage_key_bytes", 4, 5));

@@ -166,9 +166,9 @@ impl Space {
                 ),
             ));
         }
-        keys::check_length(&prefix, &self.limits)?;
+        keys::check_part(&prefix, &self.limits)?;
         let after = after.unwrap_or_default();
-        keys::check_length(&after, &self.limits)?;
+        keys::check_part(&after, &self.limits)?;
         let end = keys::end(&prefix);
         let (tenant, now) = (self.tenant.clone(), self.store.now());
         self.store

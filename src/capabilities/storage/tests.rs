@@ -418,13 +418,14 @@ async fn storage_speed() {
 }
 
 async fn measure(database: Lasting) {
-    let space = Process::new(database.open().await).space(account("a"), Arc::new(Limits::default()));
+    let process = Process::new(database.open().await);
     let value = format!("\"{}\"", "x".repeat(100));
-    for lanes in [1, 32] {
+    for (lanes, tenants) in [(1, 1), (32, 1), (32, 32)] {
         for verb in ["set", "get"] {
             let began = std::time::Instant::now();
             let lane = |lane: usize| {
-                let (space, value) = (&space, &value);
+                let space = process.space(account(&format!("t{}", lane % tenants)), Arc::new(Limits::default()));
+                let value = &value;
                 async move {
                     for n in 0..3200 / lanes {
                         let key = format!("k{lane}-{n}");
@@ -437,7 +438,7 @@ async fn measure(database: Lasting) {
             };
             futures_util::future::join_all((0..lanes).map(lane)).await;
             let rate = 3200.0 / began.elapsed().as_secs_f64();
-            println!("{verb}, {lanes} at once: {rate:.0} a second");
+            println!("{verb}, {lanes} at once of {tenants} tenants: {rate:.0} a second");
         }
     }
 }

@@ -2,6 +2,8 @@ async function main() {
     return [
         await refusal(() => storage.set("", 1)),
         await refusal(() => storage.set("a\0b", 1)),
+        await refusal(() => storage.list("a\0")),
+        await refusal(() => storage.list("a", { after: "a\0" })),
         await refusal(() => storage.set("k".repeat(513), 1)),
         await refusal(() => storage.get(7)),
         await refusal(() => storage.get()),
