@@ -16,6 +16,7 @@ mod response;
 pub mod route;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;
