@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod compile;
+mod config;
 mod db;
 mod inspect;
 mod report;
@@ -45,6 +46,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     Compile(compile::Arguments),
+    Config(config::Arguments),
     Db(db::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         .block_on(async {
             match arguments.verb {
                 Verb::Compile(arguments) => compile::run(arguments).await,
+                Verb::Config(arguments) => config::run(arguments),
                 Verb::Db(arguments) => db::run(arguments).await,
                 Verb::Inspect(arguments) => inspect::run(arguments),
                 Verb::Run(arguments) => run::run(arguments).await,

@@ -77,6 +77,11 @@ pub enum Invocation {
     Broken(String),
 }
 
+/// Reads the files that the listener's settings name.
+pub fn check(settings: &ServerSettings) -> Result<(), ServerError> {
+    settings.tls.as_ref().map(tls::Tls::new).transpose().map_err(ServerError::Tls).map(drop)
+}
+
 /// What every request shares.
 struct App {
     server: ServerSettings,

@@ -6,6 +6,7 @@
 mod database;
 mod environment;
 mod error;
+pub mod explain;
 mod file;
 mod services;
 #[cfg(test)]
