@@ -642,3 +642,40 @@ fn secrets_are_set_listed_used_and_deleted() {
     folder.airlock(&["secrets", "delete", "KEY", "--tenant", "acme"]).is(2).says("acme has no secret KEY");
     folder.airlock(&["secrets", "list", "--tenant", "acme"]).is(0).prints("");
 }
+
+#[test]
+fn config_check_says_what_holds_and_where_it_came_from() {
+    let folder = Folder::with(&[("airlock.toml", "[limits]\ntimeout = '5s'\nmemory = '64MiB'\n")]);
+    let done = folder.airlock_in(&[("SCRIPT_TIMEOUT_SECONDS", "7")], &["config", "check"]);
+    assert_eq!(done.status, 0, "{}", done.stderr);
+    let line = |setting: &str| {
+        let line = done.stdout.lines().find(|line| line.starts_with(&format!("{setting} ")));
+        line.unwrap_or_else(|| panic!("no {setting} in {}", done.stdout)).split_whitespace().skip(1).collect::<Vec<_>>()
+    };
+    assert_eq!(line("limits.timeout"), ["7s", "SCRIPT_TIMEOUT_SECONDS"]);
+    assert_eq!(line("limits.memory"), ["64MiB", "airlock.toml:3"]);
+    assert_eq!(line("sandboxes.count"), ["64", "default"]);
+
+    let done = folder.airlock(&["config", "check", "--json"]);
+    let json: Value = serde_json::from_str(&done.stdout).unwrap();
+    let timeout = json["settings"].as_array().unwrap().iter().find(|one| one["setting"] == "limits.timeout").unwrap();
+    assert_eq!(timeout.to_string(), r#"{"setting":"limits.timeout","value":"5s","from":{"file":["airlock.toml",2]}}"#);
+}
+
+#[test]
+fn config_check_says_what_is_wrong() {
+    for (text, told) in [
+        ("[limits]\ntimeuot = '5s'\n", "airlock.toml:2:1"),
+        ("[limits]\ntimeout = '5 parsecs'\n", "airlock.toml:2:11"),
+        ("[server]\ntls = { certificate = 'none.pem', key = 'airlock.toml' }\n", "none.pem"),
+        ("[server]\ntls = { certificate = 'airlock.toml', key = 'airlock.toml' }\n", "there is no certificate in"),
+    ] {
+        let folder = Folder::with(&[("airlock.toml", text)]);
+        let done = folder.airlock(&["config", "check"]);
+        assert_eq!((done.status, done.stdout.as_str()), (2, ""), "{text}");
+        assert!(done.stderr.contains(told), "{text}: {}", done.stderr);
+    }
+    let done = Folder::new().airlock(&["config", "check"]);
+    assert_eq!(done.status, 2);
+    assert!(done.stderr.contains("`airlock.toml` does not exist"), "{}", done.stderr);
+}

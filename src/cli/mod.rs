@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod compile;
+mod config;
 mod db;
 mod inspect;
 mod migrate;
@@ -46,6 +47,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     Compile(compile::Arguments),
+    Config(config::Arguments),
     Db(db::Arguments),
     Inspect(inspect::Arguments),
     Migrate(migrate::Arguments),
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         .block_on(async {
             match arguments.verb {
                 Verb::Compile(arguments) => compile::run(arguments).await,
+                Verb::Config(arguments) => config::run(arguments),
                 Verb::Db(arguments) => db::run(arguments).await,
                 Verb::Inspect(arguments) => inspect::run(arguments),
                 Verb::Migrate(arguments) => migrate::run(arguments).await,

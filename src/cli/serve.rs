@@ -50,7 +50,8 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
     let address = server.address();
     // A script must not reach its own host from inside.
     host.process().http.forbid(address).map_err(|reason| failed(format!("{reason:#}")))?;
-    println!("listening on http://{address}");
+    let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
+    println!("listening on {scheme}://{address}");
     for script in settings.scripts.iter().filter(|script| script.kind == ScriptKind::Http) {
         if let Some(route) = &script.route {
             let methods: Vec<_> = route.methods.iter().map(|method| method.as_str()).collect();

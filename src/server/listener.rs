@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::tls::Tls;
 use super::{App, Scripts, router};
 use crate::settings::Settings;
 
@@ -38,12 +39,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub enum ServerError {
     #[error("cannot listen on {address}: {reason}; the setting server.listen or --listen names another address")]
     Listen { address: SocketAddr, reason: io::Error },
+    #[error("{0:#}")]
+    Tls(anyhow::Error),
 }
 
 /// A bound listener that serves no one yet.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<Tls>,
     app: Arc<App>,
     /// How long what is under way may take once the host was told to stop.
     drain: Duration,
@@ -53,10 +57,11 @@ impl Server {
     /// Binds `server.listen`. Connections queue from here on.
     pub async fn bind(settings: &Settings, scripts: Arc<dyn Scripts>) -> Result<Server, ServerError> {
         let failed = |reason| ServerError::Listen { address: settings.server.listen, reason };
+        let tls = settings.server.tls.as_ref().map(Tls::new).transpose().map_err(ServerError::Tls)?;
         let listener = TcpListener::bind(settings.server.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let drain = settings.longest_call() + settings.server.shutdown_grace;
-        Ok(Server { listener, address, app: Arc::new(App::new(settings, scripts)), drain })
+        Ok(Server { listener, address, tls, app: Arc::new(App::new(settings, scripts)), drain })
     }
 
     /// Where it listens, with the port that was chosen for port 0.
@@ -68,12 +73,17 @@ impl Server {
     /// way end within the longest script timeout and `server.shutdown_grace`,
     /// closes what is left, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Server { listener, address, app, drain } = self;
+        let Server { listener, address, tls, app, drain } = self;
         let (stopped, stopping) = watch::channel(());
         let router = router(app.clone());
         let slots = Arc::new(Semaphore::new(app.server.max_connections));
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
+        // Ends with this function, as nobody waits for it.
+        let mut tasks = JoinSet::new();
+        if let Some(tls) = &tls {
+            tasks.spawn(tls.clone().keep_current());
+        }
         tracing::info!(%address, "listening");
         loop {
             let accepted = tokio::select! {
@@ -85,9 +95,11 @@ impl Server {
             };
             match accepted {
                 Ok((stream, remote, slot)) => {
-                    let connection = connection(stream, remote, router.clone(), app.clone(), stopping.clone());
+                    let client =
+                        Client { remote, router: router.clone(), app: app.clone(), stopping: stopping.clone() };
+                    let tls = tls.clone();
                     connections.spawn(async move {
-                        connection.await;
+                        client.accept(stream, tls).await;
                         drop(slot);
                     });
                 }
@@ -125,63 +137,78 @@ async fn accept(
 #[derive(Debug, Clone, Copy)]
 pub struct Remote(pub SocketAddr);
 
-async fn connection(
-    stream: TcpStream,
+/// A connection's other end.
+struct Client {
     remote: SocketAddr,
     router: Router,
     app: Arc<App>,
-    mut stopping: watch::Receiver<()>,
-) {
-    // Answers are written whole; waiting to fill a packet only delays them.
-    let _ = stream.set_nodelay(true);
-    let timeout = app.server.header_timeout;
-    let activity = Arc::new(Activity::new());
-    let service = {
-        let activity = activity.clone();
-        hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-            let under_way = activity.clone().begin();
-            request.extensions_mut().insert(Remote(remote));
-            let router = router.clone();
-            async move {
-                let response = router.oneshot(request).await;
-                drop(under_way);
-                response.map_err(|never: Infallible| match never {})
-            }
-        })
-    };
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeout)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .max_headers(MAX_HEADERS);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADER_BYTES as u32)
-        .keep_alive_interval(timeout)
-        .keep_alive_timeout(timeout);
-    let io = TokioIo::new(Watched { stream, activity: activity.clone() });
-    let mut serving = pin!(builder.serve_connection(io, service));
-    let mut told = false;
-    loop {
-        tokio::select! {
-            ended = serving.as_mut() => {
-                if let Err(reason) = ended {
-                    tracing::debug!(%remote, %reason, "a connection broke off");
+    stopping: watch::Receiver<()>,
+}
+
+impl Client {
+    async fn accept(self, stream: TcpStream, tls: Option<Tls>) {
+        // Answers are written whole; waiting to fill a packet only delays them.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else { return self.serve(stream).await };
+        let remote = self.remote;
+        match tokio::time::timeout(self.app.server.header_timeout, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(reason)) => tracing::debug!(%remote, %reason, "a TLS handshake failed"),
+            Err(_) => tracing::debug!(%remote, "closing a connection whose TLS handshake takes too long"),
+        }
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Client { remote, router, app, mut stopping } = self;
+        let timeout = app.server.header_timeout;
+        let activity = Arc::new(Activity::new());
+        let service = {
+            let activity = activity.clone();
+            hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+                let under_way = activity.clone().begin();
+                request.extensions_mut().insert(Remote(remote));
+                let router = router.clone();
+                async move {
+                    let response = router.oneshot(request).await;
+                    drop(under_way);
+                    response.map_err(|never: Infallible| match never {})
                 }
-                return;
-            }
-            // Ends when the sender is dropped.
-            _ = stopping.changed(), if !told => {
-                told = true;
-                serving.as_mut().graceful_shutdown();
-            }
-            () = activity.stalled(timeout) => {
-                tracing::debug!(%remote, "closing a silent connection");
-                return;
+            })
+        };
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(timeout)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .max_headers(MAX_HEADERS);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEADER_BYTES as u32)
+            .keep_alive_interval(timeout)
+            .keep_alive_timeout(timeout);
+        let io = TokioIo::new(Watched { stream, activity: activity.clone() });
+        let mut serving = pin!(builder.serve_connection(io, service));
+        let mut told = false;
+        loop {
+            tokio::select! {
+                ended = serving.as_mut() => {
+                    if let Err(reason) = ended {
+                        tracing::debug!(%remote, %reason, "a connection broke off");
+                    }
+                    return;
+                }
+                // Ends when the sender is dropped.
+                _ = stopping.changed(), if !told => {
+                    told = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+                () = activity.stalled(timeout) => {
+                    tracing::debug!(%remote, "closing a silent connection");
+                    return;
+                }
             }
         }
     }
@@ -235,12 +262,12 @@ impl Drop for UnderWay {
 }
 
 /// A stream that notes when bytes move.
-struct Watched {
-    stream: TcpStream,
+struct Watched<S> {
+    stream: S,
     activity: Arc<Activity>,
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -255,7 +282,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         if matches!(polled, Poll::Ready(Ok(1..))) {

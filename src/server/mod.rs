@@ -16,6 +16,7 @@ mod response;
 pub mod route;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -74,6 +75,11 @@ pub enum Invocation {
     /// The script cannot run: it is missing, does not compile, or the host
     /// failed. The reason is for the operator's log.
     Broken(String),
+}
+
+/// Reads the files that the listener's settings name.
+pub fn check(settings: &ServerSettings) -> Result<(), ServerError> {
+    settings.tls.as_ref().map(tls::Tls::new).transpose().map_err(ServerError::Tls).map(drop)
 }
 
 /// What every request shares.

@@ -918,3 +918,36 @@ async fn a_request_counts_for_who_its_user_is_now() {
     host.fake.people.replace([], []);
     assert_eq!(ask().await, 401, "the token is nobody's any more");
 }
+
+/// A certificate for localhost and its key, as files in a folder.
+fn certificate(folder: &std::path::Path) -> (crate::settings::TlsSettings, reqwest::Certificate) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let tls = crate::settings::TlsSettings { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+    std::fs::write(&tls.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
+    (tls, reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap())
+}
+
+/// The status of a request over TLS by a client that trusts one certificate.
+async fn over_tls(host: &Host, trusted: &reqwest::Certificate) -> Result<(u16, reqwest::Version), reqwest::Error> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().tls_certs_only([trusted.clone()]).no_proxy().build().unwrap();
+    let url = format!("https://localhost:{}/api/custom/echo", host.address.port());
+    let answer = client.get(url).header("authorization", "Bearer ann-token").send().await?;
+    Ok((answer.status().as_u16(), answer.version()))
+}
+
+#[tokio::test]
+async fn https_and_nothing_else_where_there_is_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (files, first) = certificate(folder.path());
+    let host = Host::start(|settings| settings.server.tls = Some(files)).await;
+    assert_eq!(over_tls(&host, &first).await.unwrap(), (201, reqwest::Version::HTTP_2));
+
+    // Plain HTTP, and a client that says nothing, are cut off.
+    let answer = host.bytes(format!("GET /api/custom/echo HTTP/1.1\r\n{ANN}\r\n")).await;
+    // An alert, if anything.
+    assert!(answer.first().is_none_or(|record| *record == 21), "{answer:?}");
+    let mut silent = TcpStream::connect(host.address).await.unwrap();
+    assert!(read_all(&mut silent).await.is_empty());
+}

@@ -13,6 +13,20 @@ use crate::capabilities::secrets::{KEY_BYTES, Key, Keys};
 use crate::hexadecimal;
 use crate::runtime::limits::{Limit, Limits};
 
+/// The general ones, each with the setting that it is for.
+pub(super) const VARIABLES: [(&str, &str); 10] = [
+    ("SCRIPTS_ENABLED", "scripts_enabled"),
+    ("SCRIPT_TIMEOUT_SECONDS", "limits.timeout"),
+    ("SCRIPT_MAX_MEMORY_MB", "limits.memory"),
+    ("SCRIPT_VM_POOL_SIZE", "sandboxes.count"),
+    ("SCRIPT_VM_TIMEOUT_SECONDS", "sandboxes.wait"),
+    ("AIRLOCK_STORE_URL", "store.url"),
+    ("AIRLOCK_DATABASE_URL", "database.url"),
+    ("AIRLOCK_DATABASE_ADMIN_URL", "database.admin_url"),
+    ("AIRLOCK_DATABASE_TOKEN_KEYS", "database.token_keys"),
+    ("AIRLOCK_SECRETS_KEYS", "secrets.keys"),
+];
+
 /// Applies the variables that belong to no script.
 pub(super) fn apply(settings: &mut Settings, variable: &impl Fn(&str) -> Option<String>) -> Result<(), SettingsError> {
     limits(&mut settings.limits, variable)?;

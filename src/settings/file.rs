@@ -20,8 +20,8 @@ use super::error::Fault;
 use super::services::{self, ServiceTable};
 use super::store::{self, StoreTable};
 use super::{
-    HttpSettings, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings, TenantSettings, TokenDigest,
-    UserSettings, environment,
+    HttpSettings, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings, TenantSettings, TlsSettings,
+    TokenDigest, UserSettings, environment,
 };
 use crate::capabilities::grant;
 use crate::capabilities::secrets::{Key, Keys};
@@ -81,6 +81,14 @@ struct ServerTable {
     max_connections: Option<Spanned<Scalar>>,
     max_requests: Option<Spanned<Scalar>>,
     shutdown_grace: Option<Spanned<Scalar>>,
+    tls: Option<TlsTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsTable {
+    certificate: Spanned<PathBuf>,
+    key: Spanned<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -303,6 +311,10 @@ impl Reader<'_> {
         size(&file.cache_size, MIN_CACHE..=MAX_CACHE, &mut settings.cache_size)?;
 
         let server = &mut settings.server;
+        if let Some(table) = &file.server.tls {
+            let (certificate, key) = (self.file(Some(&table.certificate)), self.file(Some(&table.key)));
+            server.tls = certificate.zip(key).map(|(certificate, key)| TlsSettings { certificate, key });
+        }
         if let Some(listen) = &file.server.listen {
             server.listen = address(listen)?;
         }

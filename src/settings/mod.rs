@@ -6,6 +6,7 @@
 mod database;
 mod environment;
 mod error;
+pub mod explain;
 mod file;
 mod services;
 mod store;
@@ -81,6 +82,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Bytes of one request's body.
     pub max_body: u64,
+    /// None: plain HTTP, such as behind a proxy that ends TLS.
+    pub tls: Option<TlsSettings>,
     /// How long a client may take over a request's headers, and how long a
     /// connection may stay silent with no request under way.
     pub header_timeout: Duration,
@@ -93,6 +96,14 @@ pub struct ServerSettings {
     /// Beyond the longest script timeout, how long requests under way may take
     /// to end after the host was told to stop.
     pub shutdown_grace: Duration,
+}
+
+/// `[server.tls]`: files in PEM, read again when they change.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    /// The server's certificate, followed by those that lead to its issuer.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// `[sandboxes]`: how many calls run at once.
@@ -291,6 +302,7 @@ impl Default for ServerSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             // With what JSON escapes add, it fits `limits.input_bytes`.
             max_body: 1 << 20,
+            tls: None,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             max_connections: 1024,
