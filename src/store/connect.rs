@@ -29,6 +29,11 @@ const TURN: Duration = Duration::from_secs(30);
 /// still stands.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// What lies between may forget a connection that is idle for longer, and the
+/// server keeps memory for one that is old.
+const IDLE: Duration = Duration::from_secs(5 * 60);
+const LIFETIME: Duration = Duration::from_secs(60 * 60);
+
 /// One connection writes, several read. SQLite lets one writer in at a time
 /// anyway, and a queue before it is fair where contending for the file's lock is
 /// not.
@@ -102,8 +107,12 @@ pub async fn postgres(url: &str, connections: u32) -> anyhow::Result<(Pools, Mig
         let migrated = migrate::run(&mut connection, Kind::Postgres).await?;
         connection.close().await?;
         let writing = (connections / 2).max(1);
-        let pool =
-            |connections| pool(connections).before_acquire(|connection, idle| Box::pin(stands(connection, idle)));
+        let pool = |connections| {
+            pool(connections)
+                .idle_timeout(IDLE)
+                .max_lifetime(LIFETIME)
+                .before_acquire(|connection, idle| Box::pin(stands(connection, idle)))
+        };
         let writers = pool(writing).after_connect(set(&[POSTGRES]));
         let readers = pool(connections.saturating_sub(writing).max(1)).after_connect(set(&[POSTGRES, POSTGRES_READER]));
         anyhow::Ok((
@@ -159,4 +168,45 @@ fn set(
 /// just used is not asked.
 async fn stands(connection: &mut Connection, idle: PoolConnectionMetadata) -> sqlx::Result<bool> {
     Ok(idle.idle_for < FRESH || connection.ping().await.is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use crate::store::fixture::{Lasting, on_both_databases};
+    use crate::store::{Kind, Store};
+
+    /// Answers whether a reader may run it.
+    async fn reads(store: &Store, sql: &'static str) -> bool {
+        let done: sqlx::Result<()> = store
+            .read(move |connection| Box::pin(async move { sqlx::query(sql).execute(connection).await.map(drop) }))
+            .await;
+        done.is_ok()
+    }
+
+    async fn what_reads_cannot_write(kind: Kind) {
+        let database = Lasting::new(kind).await;
+        let store = database.open().await;
+        assert!(reads(&store, "SELECT items FROM usage").await);
+        assert!(!reads(&store, "INSERT INTO usage (tenant, room, items, bytes) VALUES ('a', 'b', 1, 1)").await);
+    }
+
+    on_both_databases!(what_reads_cannot_write);
+
+    /// The driver takes a URL, and a folder's name may hold anything.
+    #[tokio::test]
+    async fn a_path_is_a_path() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a b", "a?mode=ro", "a#b", "100%", "%41", "é", ":memory:", "sqlite:x", "a;b"] {
+            let path = folder.path().join(name).join("airlock.db");
+            Store::open(&path).await.unwrap();
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{name}");
+        }
+        let path = folder.path().join("missing.db");
+        std::fs::create_dir(&path).unwrap();
+        let Err(reason) = Store::open(&path).await else { panic!("a folder is no database") };
+        assert!(format!("{reason:#}").contains("missing.db"), "{reason:#}");
+    }
 }
