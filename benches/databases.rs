@@ -178,7 +178,7 @@ async fn main() -> Result<()> {
     let expires = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs() + 3600;
     let keys = airlock::capabilities::db::postgres::token::Keys::new(Key::new("k1", &[7; 32]).into_iter().collect());
     let token = keys.sign("t3", pid, expires).ok_or("no key")?;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SET airlock.token = '{token}'"))).execute(&mut bound).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SELECT airlock.enter('{token}')"))).execute(&mut bound).await?;
     let one_plain = time(&mut plain, "SELECT * FROM clients WHERE tenant_id = 't3' AND id = 77", 200).await?;
     let one_bound = time(&mut bound, "SELECT * FROM clients WHERE id = 77", 200).await?;
     let many_plain =

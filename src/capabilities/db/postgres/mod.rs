@@ -33,6 +33,7 @@ mod pool;
 mod process;
 pub mod protect;
 mod ready;
+mod routine;
 mod run;
 mod scene;
 mod session;
