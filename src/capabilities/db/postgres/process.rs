@@ -264,7 +264,7 @@ impl Process {
         match outcome {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(failed)) => {
-                let failure = explain(failed, Some(&ready), &catalog, access, deadline);
+                let failure = explain(failed, Some(&ready), &catalog, access, limits, deadline);
                 if failure.name == "DatabaseError" && failure.message.starts_with("no such") {
                     self.renewed().await;
                 }

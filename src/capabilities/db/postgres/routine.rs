@@ -17,4 +17,4 @@ pub(super) struct Function {
 }
 
 /// All of them.
-pub(super) const FUNCTIONS: [&Function; 2] = [&super::token::ENTER, &super::token::TENANT];
+pub(super) const FUNCTIONS: [&Function; 3] = [&super::token::ENTER, &super::token::TENANT, &super::bounded::TOO_LARGE];

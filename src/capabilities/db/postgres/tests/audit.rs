@@ -96,6 +96,12 @@ const LEAKS: &[(&str, &str, &str, bool)] = &[
     ("ALTER FUNCTION airlock.enter(text) RESET search_path", "tenant function", "airlock.enter(text)", true),
     ("ALTER FUNCTION airlock.enter(text) OWNER TO CURRENT_USER", "tenant function", "airlock.enter(text)", true),
     ("GRANT EXECUTE ON FUNCTION airlock.enter(text) TO PUBLIC", "tenant function", "airlock.enter(text)", true),
+    (
+        "CREATE OR REPLACE FUNCTION airlock.too_large(bytes bigint) RETURNS boolean LANGUAGE sql AS 'SELECT NULL::boolean'",
+        "tenant function",
+        "airlock.too_large(bigint)",
+        true,
+    ),
     ("GRANT UPDATE ON SEQUENCE airlock.verified TO TENANT", "tenant seal", "airlock.verified", true),
     ("GRANT USAGE ON SEQUENCE airlock.verified TO PUBLIC", "tenant seal", "airlock.verified", true),
     ("ALTER SEQUENCE airlock.verified OWNER TO CURRENT_USER", "tenant seal", "airlock.verified", true),
