@@ -17,4 +17,16 @@ pub(super) struct Function {
 }
 
 /// All of them.
-pub(super) const FUNCTIONS: [&Function; 3] = [&super::token::ENTER, &super::token::TENANT, &super::bounded::TOO_LARGE];
+pub(super) const FUNCTIONS: [&Function; 4] =
+    [&super::token::ENTER, &super::token::TENANT, &super::bounded::TOO_LARGE, &super::gaps::GAPS];
+
+/// What they call and is not open to everyone once [`super::protect`] is done.
+pub(super) const CALLS: [&str; 7] = [
+    "pg_catalog.current_setting(text)",
+    "pg_catalog.currval(regclass)",
+    "pg_catalog.pg_backend_pid()",
+    "pg_catalog.pg_get_expr(pg_node_tree, oid)",
+    "pg_catalog.set_config(text, text, boolean)",
+    "pg_catalog.setval(regclass, bigint)",
+    "pg_catalog.to_regprocedure(text)",
+];

@@ -173,16 +173,6 @@ END
     settings: &[],
 };
 
-/// What the functions call and is not open to everyone once [`super::protect`]
-/// is done.
-pub(super) const CALLS: [&str; 5] = [
-    "pg_catalog.current_setting(text)",
-    "pg_catalog.currval(regclass)",
-    "pg_catalog.pg_backend_pid()",
-    "pg_catalog.set_config(text, text, boolean)",
-    "pg_catalog.setval(regclass, bigint)",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;

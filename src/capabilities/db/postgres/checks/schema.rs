@@ -4,9 +4,10 @@
 use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row};
 
-use super::super::routine::{FUNCTIONS, Function};
+use super::super::gaps::READS;
+use super::super::routine::{CALLS, FUNCTIONS, Function};
 use super::super::scene::Scene;
-use super::super::{Error, Protection, token};
+use super::super::{Error, Protection};
 use super::{Finding, Secret, Statement};
 
 const TABLE: &str = "CREATE TABLE airlock.token_keys (\
@@ -219,16 +220,26 @@ async fn function(connection: &mut PgConnection, scene: &Scene, known: &Function
     Ok(findings)
 }
 
-/// The owner's functions call what everybody else loses.
+/// The owner's functions use what everybody else loses.
 async fn calls(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
-    for called in token::CALLS {
+    for called in CALLS {
         let granted = sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM pg_proc p, aclexplode(p.proacl) a WHERE p.oid = $1::regprocedure AND a.grantee = $2)",
         );
         if !granted.bind(called).bind(scene.owner.oid()).fetch_one(&mut *connection).await? {
             let fix = format!("GRANT EXECUTE ON FUNCTION {called} TO {}", scene.owner.name.quoted);
-            findings.push(Finding::new("tenant function", called, "the tenant functions may not call it", [fix]));
+            findings.push(Finding::new("tenant function", called, "Airlock's functions may not call it", [fix]));
+        }
+    }
+    for read in READS {
+        let granted = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_class c, aclexplode(c.relacl) a
+              WHERE c.oid = $1::regclass AND a.grantee = $2 AND a.privilege_type = 'SELECT')",
+        );
+        if !granted.bind(read).bind(scene.owner.oid()).fetch_one(&mut *connection).await? {
+            let fix = format!("GRANT SELECT ON {read} TO {}", scene.owner.name.quoted);
+            findings.push(Finding::new("tenant function", read, "Airlock's functions may not read it", [fix]));
         }
     }
     Ok(findings)
