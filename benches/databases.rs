@@ -14,7 +14,7 @@ use airlock::capabilities::db::postgres::token::Key;
 use airlock::capabilities::grant::Operator;
 use airlock::host::{self, Host, Run};
 use airlock::runtime::limits::Limits;
-use airlock::settings::Settings;
+use airlock::settings::{DatabaseSettings, Settings};
 use airlock::tenant::quota::Quotas;
 use airlock::tenant::{Execution, Identity, Script, Tenant};
 use sqlx::{Connection, PgConnection, Row};
@@ -180,7 +180,10 @@ async fn main() -> Result<()> {
     let database = postgres::database(SHARED).await?;
     let mut admin = url::Url::parse(&std::env::var("AIRLOCK_TEST_POSTGRES")?)?;
     admin.set_path(url::Url::parse(&database.url)?.path());
-    let shared = Settings { database: Some(database.clone()), ..settings("postgres") };
+    // A tenant has half of the connections at once: as many as sqlx alone has.
+    let connections = 2 * TASKS[1] as usize;
+    let shared =
+        Settings { database: Some(DatabaseSettings { connections, ..database.clone() }), ..settings("postgres") };
     let shared = Arc::new(Host::builder(shared).cache(cache).open().await?);
 
     let mut ratios = Vec::new();
