@@ -14,7 +14,7 @@ use airlock::capabilities::db::postgres::token::Key;
 use airlock::capabilities::grant::Operator;
 use airlock::host::{self, Host, Run};
 use airlock::runtime::limits::Limits;
-use airlock::settings::Settings;
+use airlock::settings::{DatabaseSettings, Settings};
 use airlock::tenant::quota::Quotas;
 use airlock::tenant::{Execution, Identity, Script, Tenant};
 use sqlx::{Connection, PgConnection, Row};
@@ -23,8 +23,11 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 
 /// How long each measurement runs.
 const TIME: Duration = Duration::from_secs(3);
-/// Look-ups at a time, by scripts as by sqlx.
-const TASKS: u64 = 8;
+/// Look-ups at a time, by scripts as by sqlx: one after the other, as a script
+/// awaits them, and as many as keep two cores busy.
+const TASKS: [u64; 2] = [1, 8];
+/// Rounds of each statement when two are compared.
+const ROUNDS: usize = 101;
 /// Look-ups of one call of the script.
 const EACH: u64 = 500;
 
@@ -49,13 +52,13 @@ const OWN: &str = "
     WITH RECURSIVE ids (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM ids WHERE id < 10000)
     INSERT INTO clients SELECT id, 'Client ' || id, 'c' || id || '@example.com', id % 3 = 0 FROM ids;";
 
-/// Runs the script by several tasks; answers look-ups a second.
-async fn by_scripts(host: Arc<Host>) -> Result<f64> {
+/// Runs the script by so many tasks; answers look-ups a second.
+async fn by_scripts(host: &Arc<Host>, count: u64) -> Result<f64> {
     let program = host.compile("look-up.js", SCRIPT).await?;
     let grant = Arc::new(host::grant(&program, Operator::Developer)?);
     let began = Instant::now();
     let mut tasks = Vec::new();
-    for _ in 0..TASKS {
+    for _ in 0..count {
         let (host, program, grant) = (host.clone(), program.clone(), grant.clone());
         tasks.push(tokio::spawn(async move {
             let mut done = 0;
@@ -84,11 +87,11 @@ async fn by_scripts(host: Arc<Host>) -> Result<f64> {
 }
 
 /// The same look-ups by sqlx alone, with a plain WHERE.
-async fn by_sqlx(url: &str) -> Result<f64> {
+async fn by_sqlx(url: &str, count: u64) -> Result<f64> {
     let done = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let mut tasks = Vec::new();
-    for _ in 0..TASKS {
+    for _ in 0..count {
         let (url, done, stop) = (url.to_owned(), done.clone(), stop.clone());
         tasks.push(tokio::spawn(async move {
             let mut connection = PgConnection::connect(&url).await?;
@@ -118,17 +121,34 @@ async fn by_sqlx(url: &str) -> Result<f64> {
     Ok(rate)
 }
 
-/// The best time of a statement on one connection.
-async fn time(connection: &mut PgConnection, sql: &'static str, rounds: u32) -> Result<Duration> {
-    let mut best = Duration::MAX;
-    for _ in 0..20 {
+/// A statement, and the connection that it is measured on.
+struct Asked<'a> {
+    connection: &'a mut PgConnection,
+    sql: &'static str,
+}
+
+impl Asked<'_> {
+    async fn time(&mut self, times: u32) -> Result<Duration> {
         let began = Instant::now();
-        for _ in 0..rounds {
-            sqlx::query(sql).fetch_all(&mut *connection).await?;
+        for _ in 0..times {
+            sqlx::query(self.sql).fetch_all(&mut *self.connection).await?;
         }
-        best = best.min(began.elapsed() / rounds);
+        Ok(began.elapsed() / times)
     }
-    Ok(best)
+}
+
+/// How long two statements take, each the median of rounds that take turns, so
+/// that what else the machine does meets both.
+async fn compare(mut one: Asked<'_>, mut other: Asked<'_>, times: u32) -> Result<[Duration; 2]> {
+    let mut rounds = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        rounds[0].push(one.time(times).await?);
+        rounds[1].push(other.time(times).await?);
+    }
+    Ok(rounds.map(|mut times| {
+        times.sort();
+        times[ROUNDS / 2]
+    }))
 }
 
 fn bar(ratio: f64, bar: f64, at_most: bool) -> String {
@@ -156,19 +176,28 @@ async fn main() -> Result<()> {
 
     let sqlite = Arc::new(Host::builder(settings("sqlite")).cache(cache.clone()).open().await?);
     sqlite.process().db.provision("t3", OWN).await?;
-    let on_sqlite = by_scripts(sqlite).await?;
 
     let database = postgres::database(SHARED).await?;
     let mut admin = url::Url::parse(&std::env::var("AIRLOCK_TEST_POSTGRES")?)?;
     admin.set_path(url::Url::parse(&database.url)?.path());
-    let shared = Settings { database: Some(database.clone()), ..settings("postgres") };
-    let on_postgres = by_scripts(Arc::new(Host::builder(shared).cache(cache).open().await?)).await?;
-    let bare = by_sqlx(admin.as_str()).await?;
+    // A tenant has half of the connections at once: as many as sqlx alone has.
+    let connections = 2 * TASKS[1] as usize;
+    let shared =
+        Settings { database: Some(DatabaseSettings { connections, ..database.clone() }), ..settings("postgres") };
+    let shared = Arc::new(Host::builder(shared).cache(cache).open().await?);
 
-    println!("db.findOne by a script, {TASKS} calls at once     look-ups a second");
-    println!("  SQLite                                    {on_sqlite:9.0}");
-    println!("  PostgreSQL                                {on_postgres:9.0}");
-    println!("  PostgreSQL, sqlx alone                    {bare:9.0}");
+    let mut ratios = Vec::new();
+    println!("db.findOne by a script, look-ups a second   one at a time   {} at once", TASKS[1]);
+    let (mut on_sqlite, mut on_postgres, mut bare) = ([0.0; 2], [0.0; 2], [0.0; 2]);
+    for (index, count) in TASKS.into_iter().enumerate() {
+        on_sqlite[index] = by_scripts(&sqlite, count).await?;
+        on_postgres[index] = by_scripts(&shared, count).await?;
+        bare[index] = by_sqlx(admin.as_str(), count).await?;
+        ratios.push(on_postgres[index] / bare[index]);
+    }
+    for (name, [one, many]) in [("SQLite", on_sqlite), ("PostgreSQL", on_postgres), ("PostgreSQL, sqlx alone", bare)] {
+        println!("  {name:41} {one:13.0}   {many:9.0}");
+    }
 
     // The policy: the owner's connection, which it does not bind, asks with a
     // WHERE, and the tenants' role without one.
@@ -178,19 +207,30 @@ async fn main() -> Result<()> {
     let expires = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs() + 3600;
     let keys = airlock::capabilities::db::postgres::token::Keys::new(Key::new("k1", &[7; 32]).into_iter().collect());
     let token = keys.sign("t3", pid, expires).ok_or("no key")?;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SET airlock.token = '{token}'"))).execute(&mut bound).await?;
-    let one_plain = time(&mut plain, "SELECT * FROM clients WHERE tenant_id = 't3' AND id = 77", 200).await?;
-    let one_bound = time(&mut bound, "SELECT * FROM clients WHERE id = 77", 200).await?;
-    let many_plain =
-        time(&mut plain, "SELECT count(*), max(name) FROM clients WHERE tenant_id = 't3' AND active", 5).await?;
-    let many_bound = time(&mut bound, "SELECT count(*), max(name) FROM clients WHERE active", 5).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SELECT airlock.enter('{token}')"))).execute(&mut bound).await?;
+    let one = compare(
+        Asked { connection: &mut plain, sql: "SELECT * FROM clients WHERE tenant_id = 't3' AND id = 77" },
+        Asked { connection: &mut bound, sql: "SELECT * FROM clients WHERE id = 77" },
+        200,
+    );
+    let [one_plain, one_bound] = one.await?;
+    let many = compare(
+        Asked {
+            connection: &mut plain,
+            sql: "SELECT count(*), max(name) FROM clients WHERE tenant_id = 't3' AND active",
+        },
+        Asked { connection: &mut bound, sql: "SELECT count(*), max(name) FROM clients WHERE active" },
+        3,
+    );
+    let [many_plain, many_bound] = many.await?;
     println!("\nwith a plain WHERE, and under the policy");
     println!("  by primary key                            {one_plain:9.1?} {one_bound:9.1?}");
     println!("  10,000 of 100,000 rows                    {many_plain:9.1?} {many_bound:9.1?}");
 
     println!("\nratios");
-    println!("  findOne on SQLite, a second               {}", bar(on_sqlite, 20_000.0, false));
-    println!("  findOne on PostgreSQL / sqlx alone        {}", bar(on_postgres / bare, 0.6, false));
+    println!("  findOne on SQLite, a second               {}", bar(on_sqlite[1], 20_000.0, false));
+    println!("  findOne on PostgreSQL / sqlx, one         {}", bar(ratios[0], 0.6, false));
+    println!("  findOne on PostgreSQL / sqlx, {} at once   {}", TASKS[1], bar(ratios[1], 0.6, false));
     let ratio = |bound: Duration, plain: Duration| bound.as_secs_f64() / plain.as_secs_f64();
     println!("  policy by primary key / plain WHERE       {}", bar(ratio(one_bound, one_plain), 1.1, true));
     println!("  policy on 100,000 rows / plain WHERE      {}", bar(ratio(many_bound, many_plain), 1.1, true));

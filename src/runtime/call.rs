@@ -117,8 +117,8 @@ impl Call {
             .and_then(|()| self.limits.check(Limit::ConcurrentOperations, self.operations.pending() as u64 + 1));
         match refused {
             Ok(()) => {
-                let timeout = self.timeout();
-                self.operations.start(future, self.soft_deadline, move || timeout)
+                let timeout = self.limits.timeout;
+                self.operations.start(future, self.soft_deadline, move || expired(timeout))
             }
             Err(failure) => self.refuse::<T>(failure),
         }
@@ -126,8 +126,7 @@ impl Call {
 
     /// What an operation fails with once the soft deadline has passed.
     pub fn timeout(&self) -> Failure {
-        let timeout = self.limits.timeout;
-        Failure::limit(Limit::Timeout, timeout, timeout)
+        expired(self.limits.timeout)
     }
 
     /// An operation that has already failed. A script that goes on asking
@@ -199,6 +198,11 @@ impl Call {
             self.hits.push(hit);
         }
     }
+}
+
+/// What a call fails with whose time, in milliseconds, is over.
+fn expired(timeout: u64) -> Failure {
+    Failure::limit(Limit::Timeout, timeout, timeout)
 }
 
 impl wasmtime::ResourceLimiter for Call {

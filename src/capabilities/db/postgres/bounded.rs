@@ -2,14 +2,33 @@
 //!
 //! The server sends a row in one piece, and the driver keeps all of it before
 //! anyone can count it: a script could make the host hold a value of a gigabyte.
-//! So a statement that answers values of any length adds up how long they are,
-//! and leaves them out where that is too much. Its last column says how long
-//! they were.
+//! So a statement that answers values of any length adds up how long they are in
+//! one column more, which fails where that is too much, before the row is sent.
 
 use sqlx::postgres::{PgColumn, PgTypeInfo};
 use sqlx::{Column, ColumnOrigin};
 
+use super::routine::Function;
 use super::values::{decodable, oid};
+
+/// What [`TOO_LARGE`] fails with. The message is the row's size in bytes.
+pub const TOO_LARGE_CODE: &str = "AL001";
+
+/// Refuses a row before it is sent.
+pub(super) const TOO_LARGE: Function = Function {
+    signature: "airlock.too_large(bigint)",
+    create: "airlock.too_large(bytes bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED",
+    body: "
+BEGIN
+  RAISE SQLSTATE 'AL001' USING MESSAGE = bytes::pg_catalog.text;
+END
+",
+    returns: "boolean",
+    volatility: "s",
+    parallel: "r",
+    settings: &[],
+};
 
 /// A column whose values are measured.
 #[derive(Debug)]
@@ -19,6 +38,9 @@ pub struct Measured {
     pub oid: u32,
     /// Whether it is answered as its text, for it has no value of its own.
     pub text: bool,
+    pub not_null: bool,
+    /// Whether its type bounds its values, as `varchar(80)` does.
+    pub short: bool,
 }
 
 impl Measured {
@@ -26,53 +48,42 @@ impl Measured {
         format!("CAST({} AS text)", self.name)
     }
 
-    /// As a statement answers it that is not bounded.
+    /// As a statement answers it.
     pub fn plain(&self) -> String {
         if self.text { format!("{} AS {}", self.as_text(), self.name) } else { self.name.clone() }
     }
 
     /// How many bytes its values have, where they can be many.
     fn size(&self) -> Option<String> {
-        if short(self.oid) {
+        if self.short || short(self.oid) {
             return None;
         }
         // Of these the server knows it without making a text of them.
         let counted = matches!(self.oid, oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::BYTEA);
         let measured = if counted { self.name.clone() } else { self.as_text() };
-        Some(format!("COALESCE(pg_catalog.octet_length({measured}), 0)"))
-    }
-
-    /// The value, where the size is not more than the most.
-    fn value(&self, size: &str, most: &str) -> String {
-        let value = if self.text { self.as_text() } else { self.name.clone() };
-        if short(self.oid) { value } else { format!("CASE WHEN {size} <= {most} THEN {value} END") }
+        let size = format!("pg_catalog.octet_length({measured})");
+        Some(if self.not_null { size } else { format!("COALESCE({size}, 0)") })
     }
 }
 
-/// Columns whose sizes are worked out for each of them anew. That costs less
-/// than a plan with one more step, until they are many.
-const IN_PLACE: usize = 6;
-
-/// Whether the sizes are worked out in place.
-pub fn few(columns: &[Measured]) -> bool {
-    columns.iter().filter(|column| !short(column.oid)).count() <= IN_PLACE
-}
-
-/// What a SELECT answers, with the sizes worked out in place.
-pub fn in_place(columns: &[Measured], most: &str) -> String {
+/// What stops a row that is too large: a column, always NULL, that cannot be
+/// worked out for it. None where no value can be long.
+fn guard(columns: &[Measured], most: &str) -> Option<String> {
     let sizes: Vec<String> = columns.iter().filter_map(Measured::size).collect();
-    let size = sum(&sizes);
-    let mut answered: Vec<String> = columns.iter().map(|column| column.value(&size, most)).collect();
-    answered.push(size);
-    answered.join(", ")
+    // The sum of a row may be beyond 2^31.
+    let size = match sizes.as_slice() {
+        [] => return None,
+        [size] => size.clone(),
+        sizes => format!("CAST(0 AS int8) + {}", sizes.join(" + ")),
+    };
+    Some(format!("CASE WHEN {size} <= {most} THEN NULL ELSE airlock.too_large({size}) END"))
 }
 
-/// The sum of a row may be beyond 2^31.
-fn sum(sizes: &[String]) -> String {
-    match sizes {
-        [] => "CAST(0 AS int8)".to_owned(),
-        sizes => format!("CAST(0 AS int8) + {}", sizes.join(" + ")),
-    }
+/// What a SELECT answers, with rows of no more bytes than the most. The guard,
+/// if there is one, comes last.
+pub fn answered(columns: &[Measured], most: &str) -> String {
+    let columns_and_guard = columns.iter().map(Measured::plain).chain(guard(columns, most));
+    columns_and_guard.collect::<Vec<_>>().join(", ")
 }
 
 /// A statement that bounds another's rows, by two more parameters: the bytes of
@@ -94,36 +105,28 @@ pub fn around(sql: &str, columns: &[PgColumn], parameters: usize, writes: bool) 
             name: format!("\"~{index}\""),
             oid: number(column.type_info()),
             text: !decodable(column.type_info()),
+            not_null: false,
+            short: false,
         })
         .collect();
-    let sizes: Vec<String> = measured.iter().filter_map(Measured::size).collect();
-    if sizes.is_empty() {
-        return None;
-    }
+    let most = format!("CAST(${} AS int8)", parameters + 1);
+    guard(&measured, &most)?;
     let names: Vec<&str> = measured.iter().map(|column| column.name.as_str()).collect();
-    let (names, most) = (names.join(", "), format!("${}", parameters + 1));
-    let (with, rows) = if writes {
-        (format!("WITH \"~rows\" ({names}) AS ({sql}) "), "\"~rows\"".to_owned())
-    } else {
-        (String::new(), format!("({sql}) AS \"~rows\" ({names})"))
-    };
-    // What is more than a column might be worked out as often as it is named.
+    let names = names.join(", ");
+    // What is more than a column might be worked out as often as it is named,
+    // but for OFFSET.
     let plain =
         |column: &PgColumn| matches!(column.origin(), ColumnOrigin::Table(_)) || short(number(column.type_info()));
-    let select = if few(&measured) && columns.iter().all(plain) {
-        format!("SELECT {} FROM {rows}", in_place(&measured, &most))
+    let (with, rows) = if writes {
+        (format!("WITH \"~rows\" ({names}) AS ({sql}) "), "\"~rows\"".to_owned())
+    } else if columns.iter().all(plain) {
+        (String::new(), format!("({sql}) AS \"~rows\" ({names})"))
     } else {
-        let values: Vec<String> = measured.iter().map(|column| column.value("\"~size\"", &most)).collect();
-        // OFFSET keeps the planner from working out the size for every value anew.
-        format!(
-            "SELECT {}, \"~size\" FROM (SELECT *, {} AS \"~size\" FROM {rows} OFFSET 0) AS \"~sized\"",
-            values.join(", "),
-            sum(&sizes)
-        )
+        (String::new(), format!("(SELECT * FROM ({sql}) AS \"~all\" OFFSET 0) AS \"~rows\" ({names})"))
     };
     let limit = if writes { String::new() } else { format!(" LIMIT ${}", parameters + 2) };
     Some(Bounded {
-        sql: format!("{with}{select}{limit}"),
+        sql: format!("{with}SELECT {} FROM {rows}{limit}", answered(&measured, &most)),
         names: columns.iter().map(|column| column.name().to_owned()).collect(),
     })
 }

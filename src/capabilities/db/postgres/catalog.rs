@@ -33,6 +33,8 @@ pub struct Column {
     /// The type's number. That of the type it is based on, for a domain.
     pub oid: u32,
     pub not_null: bool,
+    /// Whether its type bounds its values, as `varchar(80)` does.
+    pub short: bool,
     /// Whether the database numbers the rows in it.
     pub numbered: bool,
     /// Whether the type is the application's own, and a list of words.

@@ -6,6 +6,7 @@
 
 use sqlx::postgres::PgDatabaseError;
 
+use super::bounded::TOO_LARGE_CODE;
 use super::catalog::Catalog;
 use super::ready::Ready;
 use super::run::Failed;
@@ -13,6 +14,7 @@ use crate::capabilities::db::Access;
 use crate::capabilities::db::deadline::Deadline;
 use crate::capabilities::db::error::{closest, database, fixed, locked};
 use crate::runtime::failure::Failure;
+use crate::runtime::limits::{Limit, Limits};
 
 /// Makes an error of PostgreSQL's one that a script's author can act on. What is
 /// not the script's doing goes to the operator's log instead.
@@ -21,6 +23,7 @@ pub fn explain(
     ready: Option<&Ready>,
     catalog: &Catalog,
     access: &Access,
+    limits: &Limits,
     deadline: Deadline,
 ) -> Failure {
     let error = match failed {
@@ -36,7 +39,10 @@ pub fn explain(
         Failed::Broken(error) => return Failure::internal("the database", error),
         Failed::Refused(error) => error,
     };
-    refused(&error, ready, catalog, access, deadline)
+    match (error.code(), error.message().parse()) {
+        (TOO_LARGE_CODE, Ok(bytes)) => Failure::limit(Limit::DbBytes, limits.db_bytes, bytes),
+        _ => refused(&error, ready, catalog, access, deadline),
+    }
 }
 
 fn refused(

@@ -7,7 +7,11 @@ use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::catalog::{Catalog, Column, Table, quoted};
+use super::values::oid;
 use super::{Access, Protection};
+
+/// A column of no more letters than this is not measured, and four.
+const SHORT: i32 = 260;
 
 /// What is not there is left out; the log says so.
 pub async fn load(connection: &mut PgConnection, protection: &Protection) -> Result<Catalog, sqlx::Error> {
@@ -51,7 +55,7 @@ async fn table(connection: &mut PgConnection, schema: &str, named: &super::Table
     let columns = sqlx::query(AssertSqlSafe(format!(
         "SELECT a.attname::text AS name, a.atttypid::regtype::text AS kind, t.typtype::text AS sort,
                 CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE a.atttypid END AS oid,
-                a.attnotnull AS not_null, a.attidentity::text <> '' AS identity, a.atthasdef AS has_default
+                a.attnotnull AS not_null, a.atttypmod AS modifier, a.attidentity::text <> '' AS identity, a.atthasdef AS has_default
            FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
           WHERE a.attrelid = {literal}::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
     )));
@@ -65,6 +69,9 @@ async fn table(connection: &mut PgConnection, schema: &str, named: &super::Table
             kind: row.try_get("kind")?,
             oid,
             not_null: row.try_get("not_null")?,
+            // Of these two it is the letters, and four.
+            short: matches!(oid, oid::VARCHAR | oid::BPCHAR)
+                && (4..=SHORT).contains(&row.try_get::<i32, _>("modifier")?),
             numbered: row.try_get::<bool, _>("identity")? || serial && Some(&name) != named.tenant_column.as_ref(),
             plain: row.try_get::<String, _>("sort")? == "e",
             name,

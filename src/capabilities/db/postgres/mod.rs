@@ -6,6 +6,7 @@
 //! | [`token`] | the text that says which tenant a transaction is for, signed here and checked in the database |
 //! | [`protect`] | the schema, roles, policies and grants that this rests on |
 //! | [`audit`] | what in a live database would leak in spite of them |
+//! | [`gaps`] | what of it the host refuses to start on |
 //!
 //! | [`process`] | runs statements: a script's [`text`] is written anew, a [`session`] says whom it is for, [`values`] come back |
 //!
@@ -28,11 +29,13 @@ mod checks;
 mod error;
 #[cfg(test)]
 pub mod fixture;
+mod gaps;
 mod load;
 mod pool;
 mod process;
 pub mod protect;
 mod ready;
+mod routine;
 mod run;
 mod scene;
 mod session;

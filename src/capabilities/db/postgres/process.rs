@@ -15,6 +15,7 @@ use super::bounded::Bounded;
 use super::cache::Cache;
 use super::catalog::Catalog;
 use super::error::explain;
+use super::gaps;
 use super::load::load;
 use super::pool::{Lease, Pool};
 use super::ready::Ready;
@@ -70,6 +71,10 @@ struct Known {
 impl Process {
     /// Connects as the login role, and reads what the tables are. There are at
     /// most so many connections.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer, or is not protected.
     pub async fn open(url: &str, connections: usize, protection: Protection) -> anyhow::Result<Process> {
         anyhow::ensure!(
             !protection.keys.is_empty(),
@@ -86,6 +91,8 @@ impl Process {
             bounded: Cache::new(KEPT, KEPT_BYTES),
             reading: AtomicBool::new(false),
         }));
+        let mut session = Session::open(&process.0.options).await.context("connecting to the database")?;
+        gaps::refuse(&mut session.connection, &process.0.protection).await?;
         process
             .reload()
             .await
@@ -264,7 +271,7 @@ impl Process {
         match outcome {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(failed)) => {
-                let failure = explain(failed, Some(&ready), &catalog, access, deadline);
+                let failure = explain(failed, Some(&ready), &catalog, access, limits, deadline);
                 if failure.name == "DatabaseError" && failure.message.starts_with("no such") {
                     self.renewed().await;
                 }

@@ -37,7 +37,7 @@ pub enum Rows {
     Small,
     /// As large as what the tables hold, or what the statement makes of it.
     Any,
-    /// The statement bounds them itself, as [`bounded::in_place`] does. With
+    /// The statement bounds them itself, as [`bounded::answered`] does. With
     /// what the script knows the columns as.
     Bounded(Vec<String>),
 }
@@ -126,11 +126,10 @@ impl Ready {
         };
         let inserts = matches!(&statement, Statement::Insert { .. });
         let rows = match &statement {
-            Statement::Find(find) if bounded::few(&table.answered(&find.columns)) => match find.columns.as_slice() {
+            Statement::Find(find) => match find.columns.as_slice() {
                 [] => Rows::Bounded(table.shown().map(|column| column.name.clone()).collect()),
                 columns => Rows::Bounded(columns.to_vec()),
             },
-            Statement::Find(_) => Rows::Any,
             Statement::Update { returning: true, .. } => Rows::Any,
             _ => Rows::Small,
         };
@@ -177,12 +176,7 @@ impl Dialect for Named<'_> {
         for name in columns {
             self.column(name, Purpose::Read)?;
         }
-        let answered = self.0.answered(columns);
-        Ok(if bounded::few(&answered) {
-            bounded::in_place(&answered, &limits.db_bytes.to_string())
-        } else {
-            answered.iter().map(Measured::plain).collect::<Vec<_>>().join(", ")
-        })
+        Ok(bounded::answered(&self.0.answered(columns), &limits.db_bytes.to_string()))
     }
 
     fn written(&self) -> String {
@@ -219,6 +213,8 @@ impl Table {
             name: catalog::quoted(&column.name),
             oid: column.oid,
             text: !column.readable(),
+            not_null: column.not_null,
+            short: column.short,
         };
         match columns {
             [] => self.shown().map(measured).collect(),

@@ -59,8 +59,6 @@ struct Described {
     values: Vec<Value>,
     /// What the script knows the columns as.
     names: Vec<String>,
-    /// Whether the last column says how large the row is.
-    sized: bool,
 }
 
 /// Runs a statement and reads its rows, as many as the limits allow.
@@ -70,7 +68,7 @@ pub async fn run(
     limits: &Limits,
     bounds: &Cache<Option<Bounded>>,
 ) -> Result<Outcome, Failed> {
-    let Described { statement, values, names, sized } = describe(session, ready, limits, bounds).await?;
+    let Described { statement, values, names } = describe(session, ready, limits, bounds).await?;
     let types = parameters(&statement);
     if types.len() != values.len() {
         return Err(Failed::Known(error::parameters(types.len(), values.len())));
@@ -85,7 +83,7 @@ pub async fn run(
         readers.push(Reader::new(name, column.type_info()).map_err(Failed::Known)?);
     }
 
-    let mut answer = Answer { limits, readers, sized, values: Vec::new(), rows: 0, bytes: 0 };
+    let mut answer = Answer { limits, readers, values: Vec::new(), rows: 0, bytes: 0 };
     let (mut affected, mut last) = (0, None);
     {
         let mut stream = (&mut session.connection).fetch_many(statement.query_with(arguments));
@@ -124,7 +122,7 @@ async fn describe(
     let mut values = ready.parameters.clone();
     if let Rows::Bounded(names) = &ready.rows {
         let statement = session.prepare(&ready.sql).await?;
-        return Ok(Described { statement, values, names: names.clone(), sized: true });
+        return Ok(Described { statement, values, names: names.clone() });
     }
     let mut known = if ready.rows == Rows::Any { bounds.get(&ready.sql) } else { None };
     if !matches!(known.as_deref(), Some(Some(_))) {
@@ -135,7 +133,7 @@ async fn describe(
         }
         if !matches!(known.as_deref(), Some(Some(_))) {
             let names = columns.iter().map(|column| column.name().to_owned()).collect();
-            return Ok(Described { statement, values, names, sized: false });
+            return Ok(Described { statement, values, names });
         }
     }
     let Some(Some(bounded)) = known.as_deref() else {
@@ -148,7 +146,7 @@ async fn describe(
         values.push(integer(limits.db_rows.saturating_add(1)));
     }
     let statement = session.prepare(&bounded.sql).await?;
-    Ok(Described { statement, values, names: bounded.names.clone(), sized: true })
+    Ok(Described { statement, values, names: bounded.names.clone() })
 }
 
 fn integer(value: &Value) -> Option<i64> {
@@ -161,7 +159,6 @@ fn integer(value: &Value) -> Option<i64> {
 struct Answer<'a> {
     limits: &'a Limits,
     readers: Vec<Reader>,
-    sized: bool,
     values: Vec<Value>,
     rows: u64,
     bytes: u64,
@@ -171,11 +168,6 @@ impl Answer<'_> {
     fn row(&mut self, row: &PgRow) -> Result<(), Failure> {
         self.rows += 1;
         self.limits.check(Limit::DbRows, self.rows)?;
-        if self.sized {
-            let size: i64 =
-                row.try_get(self.readers.len()).map_err(|error| Failure::internal("reading a row", error))?;
-            self.limits.check(Limit::DbBytes, size as u64)?;
-        }
         for index in 0..self.readers.len() {
             let value = self.value(row, index)?;
             self.values.push(value);

@@ -1,12 +1,12 @@
 //! One connection, and what the server holds for it.
 //!
-//! A connection serves one tenant after the other. Which one is told by the
-//! setting `airlock.token`, and how long a statement may take by three others.
-//! They are set for the session, so that a statement by itself takes one round
+//! A connection serves one tenant after the other. Which one is told by a
+//! [`token`](super::token), and how long a statement may take by three settings.
+//! They are given for the session, so that a statement by itself takes one round
 //! trip and not the three of BEGIN, statement and COMMIT, each of which costs as
-//! much as a look-up by key. They are set anew when another tenant's turn comes,
-//! when the limits differ, and before the token ends. A transaction sets them for
-//! itself, in the round trip of its BEGIN.
+//! much as a look-up by key. They are given anew when another tenant's turn
+//! comes, when the limits differ, and before the token ends. A transaction sets
+//! the times for itself, in the round trip of its BEGIN.
 //!
 //! That holds because a script can't change a setting: there is no SET in its
 //! SQL, and neither the list of functions nor the role's privileges have
@@ -22,8 +22,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Sq
 use super::token::Keys;
 use crate::runtime::limits::Limits;
 
-/// How long a token is good. One that is seen is of no use to anyone else, being
-/// good for one connection only.
+/// How long a token is good, beside the time that a transaction may take. One
+/// that is seen is of no use to anyone else, being good for one connection only.
 const TOKEN: Duration = Duration::from_secs(600);
 /// When it is replaced. The rest is for clocks that differ.
 const TOKEN_RENEWED: Duration = Duration::from_secs(300);
@@ -131,7 +131,8 @@ impl Session {
             return Ok(());
         }
         self.serves = None;
-        let sql = format!("SET airlock.token = '{}'; {}", self.token(tenant, keys)?, bounds.sql(false));
+        let token = self.token(tenant, bounds, keys)?;
+        let sql = format!("SELECT airlock.enter('{token}'); {}", bounds.sql(false));
         self.own(sql).await?;
         self.serves = Some(Serves { tenant: tenant.to_owned(), renew: Instant::now() + TOKEN_RENEWED, bounds });
         Ok(())
@@ -139,9 +140,9 @@ impl Session {
 
     /// Begins a transaction for a tenant.
     pub async fn begin(&mut self, tenant: &str, limits: &Limits, keys: &Keys) -> Result<(), sqlx::Error> {
-        let token = self.token(tenant, keys)?;
-        let bounds = Bounds::of(limits).sql(true);
-        self.own(format!("BEGIN; SET LOCAL airlock.token = '{token}'; {bounds}")).await
+        // Not within the transaction: undone with it, the token would be lost.
+        self.serve(tenant, limits, keys).await?;
+        self.own(format!("BEGIN; {}", Bounds::of(limits).sql(true))).await
     }
 
     pub async fn end(&mut self, commit: bool) -> Result<(), sqlx::Error> {
@@ -153,8 +154,8 @@ impl Session {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map(drop)
     }
 
-    fn token(&self, tenant: &str, keys: &Keys) -> Result<String, sqlx::Error> {
-        let expires = SystemTime::now() + TOKEN;
+    fn token(&self, tenant: &str, bounds: Bounds, keys: &Keys) -> Result<String, sqlx::Error> {
+        let expires = SystemTime::now() + TOKEN + Duration::from_millis(bounds.idle);
         let expires = expires.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         keys.sign(tenant, self.pid, expires)
             .ok_or_else(|| sqlx::Error::Configuration("there is no key to sign tenants' tokens with".into()))

@@ -1,6 +1,6 @@
 //! Which tenant a transaction is for, in a text that a script cannot make.
 //!
-//! The host sets it as `airlock.token` on a connection for the tenant that it
+//! The host gives it to `airlock.enter` on a connection, for the tenant that it
 //! serves (see [`session`](super::session)):
 //!
 //! ```text
@@ -8,14 +8,23 @@
 //! ```
 //!
 //! The HMAC is over all before it and the process id of the connection's
-//! backend, so a token is good on one connection only. [`FUNCTION`] checks it
-//! in the database, with what [`Key`] holds: the two padded keys of HMAC, so
-//! that the built-in `sha256` is enough.
+//! backend, so a token is good on one connection only. [`ENTER`] checks it in
+//! the database, with what [`Key`] holds: the two padded keys of HMAC, so that
+//! the built-in `sha256` is enough.
+//!
+//! That takes longer than a look-up by key, so policies do not ask for it in
+//! every statement. What a good token says is kept in the setting
+//! `airlock.tenant`, as `<expires, ten digits><tenant id>`, and the first eight
+//! bytes of its SHA-256 as the session's value of the sequence
+//! `airlock.verified`. Anyone may write the setting. The value nobody writes but
+//! the owner of the sequence, as whom [`ENTER`] runs, and no session another's.
+//! [`TENANT`], which policies ask, takes the setting only where the two agree.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::routine::Function;
 use crate::hexadecimal;
 
 /// The shortest key, in bytes: as long as what it signs with.
@@ -105,34 +114,64 @@ impl fmt::Debug for Key {
     }
 }
 
-/// How the function is declared. Workers of a parallel query have process ids
-/// of their own, so it runs in the backend itself, once a query.
-pub(super) const DECLARATION: &str = "CREATE OR REPLACE FUNCTION airlock.tenant() RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp";
-
-/// What `airlock.tenant()` does: the tenant's id, or an error where the token is
-/// not good. Few and large expressions: each costs a microsecond or two in every
-/// transaction, and the function runs in every statement.
-pub(super) const FUNCTION: &str = "
+/// Takes a token, or fails and leaves the session what it was.
+pub(super) const ENTER: Function = Function {
+    signature: "airlock.enter(text)",
+    create: "airlock.enter(token text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp",
+    body: "
 DECLARE
-  token text := current_setting('airlock.token', true);
+  expires text := split_part(token, '.', 3);
   inner_padded bytea;
   outer_padded bytea;
+  claim text;
 BEGIN
   SELECT k.inner_padded, k.outer_padded INTO inner_padded, outer_padded
     FROM airlock.token_keys k WHERE k.id = split_part(token, '.', 2);
   IF coalesce(right(token, 64) = encode(sha256(outer_padded || sha256(inner_padded
         || convert_to(left(token, -64) || pg_backend_pid(), 'UTF8'))), 'hex'), false)
-     AND to_timestamp(split_part(token, '.', 3)::float8) > clock_timestamp() THEN
-    RETURN convert_from(decode(split_part(token, '.', 4), 'hex'), 'UTF8');
+     AND length(expires) = 10 AND to_timestamp(expires::float8) > clock_timestamp() THEN
+    claim := expires || convert_from(decode(split_part(token, '.', 4), 'hex'), 'UTF8');
+    PERFORM set_config('airlock.tenant', claim, false),
+            setval('airlock.verified', ('x' || encode(substr(sha256(convert_to(claim, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint);
+    RETURN;
   END IF;
-  RAISE insufficient_privilege USING MESSAGE = 'this transaction has no valid tenant token';
+  RAISE insufficient_privilege USING MESSAGE = 'this is no valid tenant token';
 END
-";
+",
+    returns: "void",
+    volatility: "v",
+    parallel: "u",
+    settings: &["search_path=pg_catalog, pg_temp"],
+};
 
-/// What the function calls and is not open to everyone once [`super::protect`]
-/// is done.
-pub(super) const CALLS: [&str; 2] = ["pg_catalog.current_setting(text, boolean)", "pg_catalog.pg_backend_pid()"];
+/// Whose rows a statement sees: the tenant's id, or an error where there is none
+/// or its time is over.
+///
+/// It runs in every statement, so it is short: each expression costs a
+/// microsecond in every transaction, and a search path of its own would cost
+/// more than all the rest. In its place, every name is spelt out. Workers of a
+/// parallel query have sessions of their own, so it runs in the backend itself.
+pub(super) const TENANT: Function = Function {
+    signature: "airlock.tenant()",
+    create: "airlock.tenant() RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED",
+    body: "
+BEGIN
+  IF pg_catalog.int8send(pg_catalog.currval('airlock.verified'::pg_catalog.regclass)) OPERATOR(pg_catalog.=)
+        pg_catalog.substr(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.current_setting('airlock.tenant'), 'UTF8')), 1, 8)
+     AND pg_catalog.to_timestamp(pg_catalog.left(pg_catalog.current_setting('airlock.tenant'), 10)::pg_catalog.float8)
+        OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() THEN
+    RETURN pg_catalog.substr(pg_catalog.current_setting('airlock.tenant'), 11);
+  END IF;
+  RAISE insufficient_privilege USING MESSAGE = 'this session has no valid tenant token';
+END
+",
+    returns: "text",
+    volatility: "s",
+    parallel: "r",
+    settings: &[],
+};
 
 #[cfg(test)]
 mod tests {

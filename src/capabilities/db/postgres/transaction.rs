@@ -105,7 +105,7 @@ impl Transaction {
         if failed.leaves_connection() {
             roll_back(lease).await;
         }
-        let failure = explain(failed, Some(&ready), &catalog, access, deadline);
+        let failure = explain(failed, Some(&ready), &catalog, access, limits, deadline);
         *stage = Stage::Over(match &failure.limit {
             Some(limit) if limit.name == self.0.deadline.limit.name() => failure.clone(),
             _ => database(format!("the transaction was rolled back: {}", failure.message)),
@@ -134,7 +134,7 @@ impl Transaction {
                 if failed.leaves_connection() {
                     roll_back(lease).await;
                 }
-                Err(explain(failed, None, &process.catalog(), access, deadline))
+                Err(explain(failed, None, &process.catalog(), access, limits, deadline))
             }
             Err(_) => Err(deadline.failure()),
         }

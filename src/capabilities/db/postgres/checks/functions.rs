@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row};
 
 use super::super::Error;
+use super::super::routine::FUNCTIONS;
 use super::super::scene::Scene;
 use super::Finding;
 use super::grants::{Grantee, open_schemas, some, take};
@@ -54,6 +56,7 @@ pub const ALLOWED: &str = "\
 
 pub async fn check(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<Finding>, Error> {
     let open = open_schemas(connection, scene).await?;
+    let own = own(connection).await?;
     let found = sqlx::query(sqlx::AssertSqlSafe(format!(
         "SELECT n.nspname = 'pg_catalog' AS builtin, quote_ident(n.nspname) AS schema,
                 format('%I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)) AS name,
@@ -62,11 +65,12 @@ pub async fn check(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<F
            FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
                 aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
           WHERE p.pronamespace = ANY ($1) AND a.grantee = ANY ($2) AND a.grantee <> p.proowner
-            AND NOT p.oid = ANY ($3) AND p.oid IS DISTINCT FROM to_regprocedure('airlock.tenant()')
+            AND NOT p.oid = ANY ($3) AND NOT p.oid = ANY ($4)
             AND ({ALLOWED}) IS NOT TRUE
           ORDER BY 2, 3, 6",
     )));
-    let rows = found.bind(&open).bind(&scene.reach).bind(&scene.functions).fetch_all(&mut *connection).await?;
+    let rows =
+        found.bind(&open).bind(&scene.reach).bind(&scene.functions).bind(&own).fetch_all(&mut *connection).await?;
     let mut findings = Vec::new();
     let mut plain: BTreeMap<(Grantee, String), Vec<String>> = BTreeMap::new();
     for row in &rows {
@@ -94,4 +98,13 @@ pub async fn check(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<F
         findings.push(Finding::new("grant", name, "the login role may not call it", [fix]));
     }
     Ok(findings)
+}
+
+/// The functions of the schema `airlock` that belong there.
+pub(super) async fn own(connection: &mut PgConnection) -> Result<Vec<Oid>, Error> {
+    let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.signature).collect();
+    let found = sqlx::query_scalar(
+        "SELECT to_regprocedure(n)::oid FROM unnest($1::text[]) n WHERE to_regprocedure(n) IS NOT NULL",
+    );
+    Ok(found.bind(names).fetch_all(connection).await?)
 }

@@ -225,7 +225,7 @@ async fn sequences(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<F
                 a.privilege_type AS privilege
            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a
           WHERE c.relkind = 'S' AND a.grantee = ANY ($2) AND a.grantee <> c.relowner
-            AND (c.relnamespace = ANY ($1) OR c.oid = ANY ($3))
+            AND (c.relnamespace = ANY ($1) OR c.oid = ANY ($3)) AND c.oid IS DISTINCT FROM to_regclass('airlock.verified')
           ORDER BY 2, 4, 5",
     );
     let oids: Vec<Oid> = needed.iter().map(|(oid, _)| *oid).collect();

@@ -7,12 +7,13 @@ use sqlx::{PgConnection, Row};
 use super::super::Error;
 use super::super::scene::Scene;
 use super::Finding;
+use super::functions::own;
 
 /// What every query below may use. A role in `reach` is one that a script has.
 const GIVEN: &str = "\
     WITH given AS (
         SELECT $1::oid[] AS reach, $2::oid[] AS tables, $3::oid[] AS functions, $4::oid AS login, $5::text AS login_name,
-               $6::text AS application, $7::oid[] AS application_roles),
+               $6::text AS application, $7::oid[] AS application_roles, $8::oid[] AS own),
     grantees AS (
         SELECT role, CASE role WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(role)) END AS name FROM given, unnest(reach) role)";
 
@@ -74,11 +75,11 @@ const QUERIES: [(&str, &str); 11] = [
        JOIN grantees g ON g.role = a.grantee
       WHERE a.grantee <> d.defaclrole AND NOT (g.role = 0 AND d.defaclobjtype IN ('f', 'T') AND d.defaclnamespace = 0)
       GROUP BY d.defaclrole, d.defaclobjtype, n.nspname, g.name"),
-    ("airlock schema", "SELECT pg_describe_object('pg_class'::regclass, c.oid, 0), 'nothing but the keys belongs in there', ''
-       FROM pg_class c WHERE c.relnamespace = to_regnamespace('airlock') AND c.relname NOT IN ('token_keys', 'token_keys_pkey')
+    ("airlock schema", "SELECT pg_describe_object('pg_class'::regclass, c.oid, 0), 'nothing but the keys and the seal belongs in there', ''
+       FROM pg_class c WHERE c.relnamespace = to_regnamespace('airlock') AND c.relname NOT IN ('token_keys', 'token_keys_pkey', 'verified')
      UNION ALL
-     SELECT pg_describe_object('pg_proc'::regclass, p.oid, 0), 'nothing but the tenant function belongs in there', ''
-       FROM pg_proc p WHERE p.pronamespace = to_regnamespace('airlock') AND p.oid IS DISTINCT FROM to_regprocedure('airlock.tenant()')"),
+     SELECT pg_describe_object('pg_proc'::regclass, p.oid, 0), 'nothing but Airlock''s own functions belongs in there', ''
+       FROM pg_proc p, given WHERE p.pronamespace = to_regnamespace('airlock') AND NOT p.oid = ANY (own)"),
 ];
 
 pub async fn check(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<Finding>, Error> {
@@ -93,11 +94,12 @@ pub async fn check(connection: &mut PgConnection, scene: &Scene) -> Result<Vec<F
     .fetch_all(&mut *connection)
     .await?;
     let roles: Vec<Oid> = scene.application_roles.iter().map(|role| role.oid()).collect();
+    let own = own(connection).await?;
     let mut findings = Vec::new();
     for (kind, query) in QUERIES {
         let query = sqlx::query(sqlx::AssertSqlSafe(format!("{GIVEN} {query} ORDER BY 1, 2")));
         let query = query.bind(&scene.reach).bind(&tables).bind(&scene.functions).bind(scene.login.oid());
-        let query = query.bind(&scene.login.name.quoted).bind(&scene.application.name.quoted).bind(&roles);
+        let query = query.bind(&scene.login.name.quoted).bind(&scene.application.name.quoted).bind(&roles).bind(&own);
         for row in query.fetch_all(&mut *connection).await? {
             let fix = Some(row.get::<String, _>(2)).filter(|fix| !fix.is_empty());
             findings.push(Finding::new(kind, row.get::<String, _>(0), row.get::<String, _>(1), fix));

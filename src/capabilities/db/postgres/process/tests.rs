@@ -474,6 +474,61 @@ async fn a_call_reaches_the_tables_that_it_has_access_to() {
 }
 
 #[tokio::test]
+async fn a_database_that_is_not_protected_is_refused() {
+    let database = Database::shop().await;
+    let mut protection = database.protection();
+    let open = async |url: String, protection: &Protection| {
+        Process::open(&url, 1, protection.clone()).await.map(drop).map_err(|error| format!("{error:#}"))
+    };
+    let mut superuser = url::Url::parse(&database.url()).unwrap();
+    superuser.set_username("postgres").unwrap();
+    let never = open(superuser.to_string(), &protection).await.unwrap_err();
+    assert!(never.contains("schema \"airlock\" does not exist; `airlock db protect --apply`"), "{never}");
+
+    protect::apply(&mut database.admin().await, &protection).await.unwrap();
+    assert_eq!(open(database.url(), &protection).await, Ok(()));
+    assert!(open(superuser.to_string(), &protection).await.unwrap_err().contains("the role postgres is a superuser"));
+    let login = &database.login;
+    for (sql, told) in [
+        (format!("ALTER ROLE {login} BYPASSRLS"), format!("the role {login} is a superuser or has BYPASSRLS")),
+        (format!("ALTER TABLE orders OWNER TO {login}"), format!("the role {login} owns the table orders")),
+        ("ALTER TABLE orders NO FORCE ROW LEVEL SECURITY".into(), "not enabled and forced on the table orders".into()),
+        ("ALTER TABLE secrets DISABLE ROW LEVEL SECURITY".into(), "not enabled and forced on the table secrets".into()),
+        ("DROP POLICY airlock_tenant ON clients".into(), "the table clients lacks the policy airlock_tenant".into()),
+        ("ALTER POLICY airlock_tenant ON clients USING (true)".into(), "the table clients lacks the policy".into()),
+        ("ALTER POLICY airlock_tenant ON clients TO PUBLIC".into(), "the table clients lacks the policy".into()),
+        (
+            "CREATE OR REPLACE FUNCTION airlock.tenant() RETURNS text LANGUAGE sql AS $$ SELECT 'acme' $$".into(),
+            "the function airlock.tenant() is missing, or another one".into(),
+        ),
+        ("ALTER FUNCTION airlock.enter(text) SECURITY INVOKER".into(), "the function airlock.enter(text)".into()),
+        ("DROP FUNCTION airlock.too_large(bigint)".into(), "the function airlock.too_large(bigint)".into()),
+        ("DROP FUNCTION airlock.gaps(text, text[], text[], text[])".into(), "airlock.gaps".into()),
+        (format!("REVOKE USAGE ON SCHEMA airlock FROM {login}"), "permission denied for schema airlock".into()),
+    ] {
+        database.run(&sql).await;
+        let refused = open(database.url(), &protection).await.expect_err(&sql);
+        assert!(refused.starts_with("the database is not protected") && refused.contains(&told), "{sql}: {refused}");
+        assert!(
+            refused.contains("`airlock db protect --apply`") && refused.contains("`airlock db audit`"),
+            "{refused}"
+        );
+        let plan = protect::apply(&mut database.admin().await, &protection).await.unwrap();
+        for statement in plan.refusals.iter().flat_map(|refusal| &refusal.fix) {
+            database.run(&statement.sql).await;
+        }
+        assert_eq!(open(database.url(), &protection).await, Ok(()), "{sql}: {plan:?}");
+    }
+    // What protecting a table takes was not done for this one.
+    protection.tables.push(Table {
+        name: "internal".into(),
+        tenant_column: Some("note".into()),
+        ..protection.tables[0].clone()
+    });
+    assert!(open(database.url(), &protection).await.unwrap_err().contains("on the table internal"));
+}
+
+#[tokio::test]
 async fn the_schema_is_the_applications() {
     let db = Fixture::new().await;
     let process = capabilities::db::Process::Postgres(db.process.clone());

@@ -23,7 +23,7 @@ pub(super) async fn acme(database: &Database, protection: &Protection) -> PgConn
     let mut connection = database.connect(&database.login).await;
     let pid: i32 = pid(database, &mut connection).await;
     let token = protection.keys.sign("acme", pid, soon()).unwrap();
-    run(&mut connection, &format!("SET airlock.token = '{token}'")).await.unwrap();
+    run(&mut connection, &format!("SELECT airlock.enter('{token}')")).await.unwrap();
     connection
 }
 

@@ -4,7 +4,7 @@
 
 -- Settings of the session. A forged token is of no use, and the host sets the
 -- timeouts again in every transaction.
-SET airlock.token = 'x'
+SET airlock.tenant = 'x'
 SET statement_timeout = 0
 SET lock_timeout = 0
 SET idle_in_transaction_session_timeout = 0
@@ -13,7 +13,7 @@ SET search_path = pg_catalog
 SET row_security = off
 SET max_parallel_workers_per_gather = 8
 SET application_name = 'x'
-SHOW airlock.token
+SHOW airlock.tenant
 SHOW ALL
 RESET ALL
 DISCARD ALL

@@ -100,7 +100,7 @@ async fn keys_without_the_tenant_are_refused_and_the_way_out_works() {
     let pid = pid(&database, &mut tenant).await;
     let id = "00000000-0000-4000-8000-000000000001";
     let token = protection.keys.sign(id, pid, soon()).unwrap();
-    run(&mut tenant, &format!("SET airlock.token = '{token}'")).await.unwrap();
+    run(&mut tenant, &format!("SELECT airlock.enter('{token}')")).await.unwrap();
     assert_eq!(run(&mut tenant, "SELECT email FROM clients").await.unwrap(), ["a"]);
     // Another tenant has the address and the id, and that does not tell.
     run(&mut tenant, "INSERT INTO clients (id, email) VALUES (2, 'hidden')").await.unwrap();
@@ -226,7 +226,7 @@ async fn partitions_are_held_as_their_table() {
     let mut tenant = database.connect(&database.login).await;
     let pid = pid(&database, &mut tenant).await;
     let token = protection.keys.sign("2", pid, soon()).unwrap();
-    run(&mut tenant, &format!("SET airlock.token = '{token}'")).await.unwrap();
+    run(&mut tenant, &format!("SELECT airlock.enter('{token}')")).await.unwrap();
     assert_eq!(run(&mut tenant, "SELECT id FROM events").await.unwrap(), ["2"]);
     assert_eq!(run(&mut tenant, "SELECT id FROM events_2024").await.unwrap_err().0, "42501");
     assert_eq!(run(&mut tenant, "INSERT INTO events VALUES (1, '2024-06-06', 3)").await.unwrap_err().0, "42501");

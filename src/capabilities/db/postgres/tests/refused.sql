@@ -39,16 +39,16 @@ ALTER TABLE clients ADD COLUMN x int
 COMMENT ON TABLE clients IS 'x'
 
 -- Tokens
-SELECT set_config('airlock.token', 'x', false)
-SELECT set_config('airlock.token', 'x', true) FROM clients
-WITH x AS MATERIALIZED (SELECT set_config('airlock.token', 'x', true)) SELECT * FROM x, clients
+SELECT set_config('airlock.tenant', 'x', false)
+SELECT set_config('airlock.tenant', 'x', true) FROM clients
+WITH x AS MATERIALIZED (SELECT set_config('airlock.tenant', 'x', true)) SELECT * FROM x, clients
 SELECT pg_catalog.set_config('role', 'postgres', false)
-SELECT current_setting('airlock.token')
-UPDATE pg_settings SET setting = 'x' WHERE name = 'airlock.token'
+SELECT current_setting('airlock.tenant')
+UPDATE pg_settings SET setting = 'x' WHERE name = 'airlock.tenant'
 SELECT setting FROM pg_settings
 SELECT * FROM pg_show_all_settings()
 SELECT query_to_xml('SELECT 1', true, false, '')
-SELECT query_to_xml('SELECT set_config(''airlock.token'', ''x'', false)', true, false, '')
+SELECT query_to_xml('SELECT set_config(''airlock.tenant'', ''x'', false)', true, false, '')
 SELECT table_to_xml('clients', true, false, '')
 SELECT schema_to_xml('public', true, false, '')
 SELECT database_to_xml(true, false, '')
@@ -63,12 +63,24 @@ CREATE OR REPLACE FUNCTION airlock.tenant() RETURNS text LANGUAGE sql AS $$ SELE
 ALTER FUNCTION airlock.tenant() OWNER TO CURRENT_USER
 DROP FUNCTION airlock.tenant() CASCADE
 CREATE FUNCTION airlock.evil() RETURNS text LANGUAGE sql AS $$ SELECT 'globex' $$
-RESET airlock.token; SELECT * FROM clients
-SET airlock.token = ''; SELECT * FROM clients
-SET airlock.token = 'v1.k1.9999999999.676c6f626578.00'; SELECT * FROM clients
-SET airlock.token = 'v1.k1'; SELECT * FROM clients
-SET airlock.token = '.....'; SELECT * FROM clients
-SET airlock.token = 'v1.none.9999999999.676c6f626578.0000000000000000000000000000000000000000000000000000000000000000'; SELECT * FROM clients
+ALTER FUNCTION airlock.enter(text) RESET ALL
+SELECT airlock.enter('v1.k1.9999999999.676c6f626578.00')
+SELECT airlock.enter('v1.none.9999999999.676c6f626578.0000000000000000000000000000000000000000000000000000000000000000')
+SELECT airlock.enter(''), airlock.enter('.....'), airlock.enter(NULL)
+SELECT setval('airlock.verified', 1)
+SELECT nextval('airlock.verified')
+SELECT currval('airlock.verified')
+SELECT last_value FROM airlock.verified
+ALTER SEQUENCE airlock.verified OWNER TO CURRENT_USER
+DROP SEQUENCE airlock.verified
+CREATE SEQUENCE airlock.other
+RESET airlock.tenant; SELECT * FROM clients
+SET airlock.tenant = ''; SELECT * FROM clients
+SET airlock.tenant = 'globex'; SELECT * FROM clients
+SET airlock.tenant = '9999999999globex'; SELECT * FROM clients
+SET airlock.tenant = '9999999999acme'; SELECT * FROM clients
+SET LOCAL airlock.tenant = '9999999999globex'; SELECT * FROM clients
+DISCARD SEQUENCES; SELECT * FROM clients -- 55000
 DISCARD ALL; SELECT * FROM clients -- 25001
 
 -- Other roles

@@ -1,4 +1,4 @@
-//! Which tokens `airlock.tenant()` takes.
+//! Which tokens `airlock.enter` takes, and whom `airlock.tenant()` then answers.
 
 use sqlx::PgConnection;
 
@@ -8,7 +8,8 @@ use crate::capabilities::db::postgres::fixture::Database;
 use crate::capabilities::db::postgres::protect;
 use crate::capabilities::db::postgres::token::{Key, Keys};
 
-const INVALID: &str = "this transaction has no valid tenant token";
+const INVALID: &str = "this is no valid tenant token";
+const NOBODY: &str = "this session has no valid tenant token";
 
 fn keys(keys: &[(&str, u8)]) -> Keys {
     Keys::new(keys.iter().map(|(id, byte)| Key::new(id, &[*byte; 32]).unwrap()).collect())
@@ -16,7 +17,7 @@ fn keys(keys: &[(&str, u8)]) -> Keys {
 
 /// Who the database takes a token for.
 async fn tenant(connection: &mut PgConnection, token: &str) -> Result<String, String> {
-    run(connection, &format!("SET airlock.token = '{token}'")).await.unwrap();
+    run(connection, &format!("SELECT airlock.enter('{token}')")).await.map_err(|(_, message)| message)?;
     let rows = run(connection, "SELECT DISTINCT tenant_id FROM clients").await.map_err(|(_, message)| message)?;
     Ok(rows.join(" "))
 }
@@ -54,16 +55,89 @@ async fn only_a_token_of_this_connection_that_holds_is_taken() {
         ("dots", ".....".to_owned()),
         ("a name", "acme".to_owned()),
         ("an infinite end", "v1.k1.infinity.61.00".to_owned()),
+        ("an end of eleven digits", ours.sign("acme", pid, 10_000_000_000).unwrap()),
     ] {
         assert_eq!(tenant(&mut connection, &token).await, Err(INVALID.to_owned()), "{what}");
     }
-    run(&mut connection, "RESET airlock.token").await.unwrap();
-    let unset = run(&mut connection, "SELECT count(*) FROM clients").await;
-    assert_eq!(unset.unwrap_err().1, INVALID);
-    let mut fresh = database.connect(&database.login).await;
-    for sql in ["SELECT * FROM clients", "INSERT INTO clients (id, email) VALUES (1, 'x')", "DELETE FROM clients"] {
-        assert_eq!(run(&mut fresh, sql).await.unwrap_err().1, INVALID, "{sql}");
+}
+
+#[tokio::test]
+async fn what_a_session_proved_cannot_be_changed() {
+    let (database, protection) = Database::protected().await;
+    let mut connection = database.connect(&database.login).await;
+    let pid = pid(&database, &mut connection).await;
+    let seen = "SELECT DISTINCT tenant_id FROM clients";
+    // Nothing was proved yet, whatever the setting says.
+    for claim in ["", "SET airlock.tenant = '9999999999acme'; "] {
+        for sql in [seen, "INSERT INTO clients (id, email) VALUES (1, 'x')", "DELETE FROM clients"] {
+            let (code, _) = run(&mut connection, &format!("{claim}{sql}")).await.unwrap_err();
+            assert_eq!(code, "55000", "{claim}{sql}");
+        }
     }
+    let sign = |tenant: &str, expires| protection.keys.sign(tenant, pid, expires).unwrap();
+    tenant(&mut connection, &sign("globex", soon())).await.unwrap();
+    let globex = run(&mut connection, "SHOW airlock.tenant").await.unwrap().remove(0);
+    assert_eq!(globex, format!("{}globex", &globex[..10]));
+    tenant(&mut connection, &sign("acme", soon())).await.unwrap();
+    for claim in [&globex, &globex.replace("globex", "acme2"), &format!("{globex} "), "9999999999acme", "x", ""] {
+        let refused = run(&mut connection, &format!("SET airlock.tenant = '{claim}'; {seen}")).await;
+        assert_eq!(refused.unwrap_err(), ("42501".to_owned(), NOBODY.to_owned()), "{claim}");
+    }
+    // A refused token takes nothing, and gives nothing.
+    assert!(tenant(&mut connection, &format!("{}0", sign("globex", soon()))).await.is_err());
+    assert_eq!(run(&mut connection, seen).await.unwrap(), ["acme"]);
+    // What was proved is not undone with a transaction, but what it was for is.
+    let undone = format!("BEGIN; SELECT airlock.enter('{}'); ROLLBACK", sign("globex", soon()));
+    run(&mut connection, &undone).await.unwrap();
+    assert_eq!(run(&mut connection, seen).await.unwrap_err().1, NOBODY);
+
+    let now = soon() - 3600;
+    tenant(&mut connection, &sign("acme", now + 2)).await.unwrap();
+    let over =
+        format!("SELECT 1 FROM generate_series(1, 100) AS g (n) WHERE clock_timestamp() < to_timestamp({})", now + 2);
+    while !run(&mut connection, &over).await.unwrap().is_empty() {}
+    assert_eq!(run(&mut connection, seen).await.unwrap_err().1, NOBODY);
+}
+
+#[tokio::test]
+async fn no_search_path_changes_what_the_functions_mean() {
+    let (database, protection) = Database::protected().await;
+    // Nobody but a superuser could make these.
+    database
+        .run(&format!(
+            "CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO {};
+             CREATE FUNCTION evil.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT '9999999999globex' $$;
+             CREATE FUNCTION evil.substr(text, int) RETURNS text LANGUAGE sql AS $$ SELECT 'globex' $$;
+             CREATE FUNCTION evil.split_part(text, text, int) RETURNS text LANGUAGE sql AS $$ SELECT '676c6f626578' $$;
+             CREATE FUNCTION evil.sha256(bytea) RETURNS bytea LANGUAGE sql AS $$ SELECT ''::bytea $$;
+             CREATE FUNCTION evil.substr(bytea, int, int) RETURNS bytea LANGUAGE sql AS $$ SELECT ''::bytea $$;
+             CREATE FUNCTION evil.int8send(bigint) RETURNS bytea LANGUAGE sql AS $$ SELECT ''::bytea $$;
+             CREATE FUNCTION evil.currval(regclass) RETURNS bigint LANGUAGE sql AS $$ SELECT 0::bigint $$;
+             CREATE FUNCTION evil.convert_to(text, name) RETURNS bytea LANGUAGE sql AS $$ SELECT ''::bytea $$;
+             CREATE FUNCTION evil.left(text, int) RETURNS text LANGUAGE sql AS $$ SELECT '9999999999' $$;
+             CREATE FUNCTION evil.to_timestamp(float8) RETURNS timestamptz LANGUAGE sql AS $$ SELECT 'infinity'::timestamptz $$;
+             CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT '-infinity'::timestamptz $$;
+             CREATE FUNCTION evil.yes(bytea, bytea) RETURNS boolean LANGUAGE sql AS $$ SELECT true $$;
+             CREATE FUNCTION evil.yes(text, text) RETURNS boolean LANGUAGE sql AS $$ SELECT true $$;
+             CREATE FUNCTION evil.yes(timestamptz, timestamptz) RETURNS boolean LANGUAGE sql AS $$ SELECT true $$;
+             CREATE OPERATOR evil.= (FUNCTION = evil.yes, LEFTARG = bytea, RIGHTARG = bytea);
+             CREATE OPERATOR evil.= (FUNCTION = evil.yes, LEFTARG = text, RIGHTARG = text);
+             CREATE OPERATOR evil.> (FUNCTION = evil.yes, LEFTARG = timestamptz, RIGHTARG = timestamptz);
+             CREATE DOMAIN evil.float8 AS text; CREATE DOMAIN evil.regclass AS text;",
+            database.login
+        ))
+        .await;
+    let mut connection = database.connect(&database.login).await;
+    let pid = pid(&database, &mut connection).await;
+    run(&mut connection, "SET search_path = evil, public, pg_catalog").await.unwrap();
+    assert_eq!(run(&mut connection, "SELECT current_setting('x')").await.unwrap(), ["9999999999globex"], "it is found");
+    let token = protection.keys.sign("acme", pid, soon()).unwrap();
+    let seen = "SELECT DISTINCT tenant_id FROM clients";
+    assert_eq!(run(&mut connection, seen).await.unwrap_err().0, "55000");
+    assert_eq!(tenant(&mut connection, &token.replace("61636d65", "676c6f626578")).await, Err(INVALID.to_owned()));
+    assert_eq!(tenant(&mut connection, &token).await.unwrap(), "acme");
+    run(&mut connection, "SET airlock.tenant = '9999999999globex'").await.unwrap();
+    assert_eq!(run(&mut connection, seen).await.unwrap_err().1, NOBODY);
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ fn catalog() -> Catalog {
                 kind: "text".to_owned(),
                 oid: 25,
                 not_null: false,
+                short: false,
                 numbered: false,
                 plain: false,
             })

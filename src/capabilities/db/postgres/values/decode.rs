@@ -11,11 +11,10 @@ use crate::runtime::bindings::airlock::script::db::Value;
 use crate::runtime::failure::Failure;
 
 /// How the values of a column are read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Reader {
     column: String,
-    /// As an error names it.
-    shown: String,
+    info: PgTypeInfo,
     kind: Kind,
 }
 
@@ -123,12 +122,12 @@ fn kind_of(info: &PgTypeInfo) -> Kind {
 impl Reader {
     /// Fails for a type that no value of a script's is like.
     pub fn new(column: &str, info: &PgTypeInfo) -> Result<Reader, Failure> {
-        let shown = info.name().to_lowercase();
         match kind_of(info) {
             Kind::Other => Err(database(format!(
-                "the column {column} is of the type {shown}, which no value of JavaScript is like; write CAST({column} AS text)"
+                "the column {column} is of the type {}, which no value of JavaScript is like; write CAST({column} AS text)",
+                info.name().to_lowercase()
             ))),
-            kind => Ok(Reader { column: column.to_owned(), shown, kind }),
+            kind => Ok(Reader { column: column.to_owned(), info: info.clone(), kind }),
         }
     }
 
@@ -146,7 +145,7 @@ impl Reader {
     }
 
     fn broken(&self) -> Failure {
-        Failure::internal("reading a value", format!("the bytes of {} are no {}", self.column, self.shown))
+        Failure::internal("reading a value", format!("the bytes of {} are no {}", self.column, self.info.name()))
     }
 
     fn own(&self, number: u32, bytes: &[u8]) -> Result<Value, Failure> {
