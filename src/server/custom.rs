@@ -13,12 +13,13 @@ use axum::http::header::{ALLOW, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::auth::Caller;
 use super::problem::Problem;
 use super::{App, ExecutionId, Invocation, Invoke, Served, TenantRoutes, request, response, route};
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, Status};
 use crate::settings::ScriptSettings;
-use crate::tenant::{Execution, Identity, Script, User};
+use crate::tenant::{Execution, Identity, Script};
 
 const PREFIX: &str = "/api/custom/";
 const X_TENANT: &str = "x-tenant";
@@ -32,17 +33,9 @@ pub async fn serve(State(app): State<Arc<App>>, Extension(id): Extension<Executi
 }
 
 async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Served) -> Result<Response, Problem> {
-    let _permit = app.requests.try_acquire().map_err(|_| {
-        Problem::unavailable("overloaded", "The host has as many requests under way as it takes.").retry()
-    })?;
+    let _permit = app.begin()?;
     let (head, body) = request.into_parts();
-    let caller = match app.directory.caller(&head.headers)? {
-        Some(known) => {
-            let user = app.scripts.user(&known.tenant, &known.user.id).ok_or_else(Problem::unauthorized)?;
-            Some(Caller { tenant: known.tenant.clone(), user })
-        }
-        None => None,
-    };
+    let caller = app.caller(&head.headers)?;
     let caller = caller.as_ref();
     if let Some(caller) = caller {
         served.tenant.clone_from(&caller.tenant);
@@ -115,13 +108,6 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
     }
 }
 
-/// Who calls.
-struct Caller {
-    /// The tenant's id.
-    tenant: String,
-    user: User,
-}
-
 /// The scripts at a path, and the tenant whose they are.
 struct Found<'a> {
     tenant: &'a TenantRoutes,
@@ -165,10 +151,7 @@ fn find<'a>(app: &'a App, caller: Option<&Caller>, headers: &HeaderMap, path: &[
 
 fn permit(script: &ScriptSettings, caller: Option<&Caller>) -> Result<(), Problem> {
     let (Some(needed), Some(caller)) = (&script.permission, caller) else { return Ok(()) };
-    if caller.user.permissions.hold(needed) {
-        return Ok(());
-    }
-    Err(Problem::forbidden("permission_missing", format!("This needs the permission `{needed}`.")))
+    caller.require(needed)
 }
 
 fn options(allow: &str) -> Result<Response, Problem> {

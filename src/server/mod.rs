@@ -1,11 +1,13 @@
 //! HTTP in: the listener, and what it serves.
 //!
-//! `/api/custom/*` are the tenants' HTTP scripts, `/healthz` and `/readyz` are
-//! for whatever watches the host. What runs a script is behind [`Scripts`].
+//! `/api/custom/*` are the tenants' HTTP scripts, the rest of `/api` is for who
+//! manages scripts, `/healthz` and `/readyz` are for whatever watches the host.
+//! What runs a script is behind [`Scripts`].
 //!
 //! Callers see problems without internals; the log has the rest under the same
 //! execution id, which every answer carries in `x-execution-id`.
 
+mod api;
 mod auth;
 mod custom;
 mod health;
@@ -24,20 +26,22 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
+use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{any, get};
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use listener::{Server, ServerError, stop_signal};
 
+use crate::host::Host;
 use crate::runtime::outcome::Outcome;
 use crate::settings::{ScriptSettings, ServerSettings, Settings};
 use crate::tenant::quota::{Admission, Exceeded};
 use crate::tenant::{Identity, Tenant, User};
-use auth::Directory;
+use auth::{Caller, Directory};
 use problem::Problem;
 use route::Table;
 
@@ -119,16 +123,32 @@ impl App {
         }
     }
 
+    /// Who calls; None where the request names nobody.
+    fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+        let Some(known) = self.directory.caller(headers)? else { return Ok(None) };
+        let user = self.scripts.user(&known.tenant, &known.user.id).ok_or_else(Problem::unauthorized)?;
+        Ok(Some(Caller { tenant: known.tenant.clone(), user }))
+    }
+
+    /// Counts a request as under way, or refuses it.
+    fn begin(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.requests.try_acquire().map_err(|_| {
+            Problem::unavailable("overloaded", "The host has as many requests under way as it takes.").retry()
+        })
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
 }
 
-fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>, host: Option<Arc<Host>>) -> Router {
+    let management = host.map(|host| api::router(app.clone(), host)).unwrap_or_default();
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/api/custom/{*path}", any(custom::serve))
+        .merge(management)
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(middleware::from_fn_with_state(app.clone(), accompany))
