@@ -28,6 +28,7 @@ pub mod compile;
 mod hexadecimal;
 pub mod host;
 pub mod runtime;
+pub mod scripts;
 pub mod server;
 pub mod settings;
 pub mod store;

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use super::{App, Scripts, router};
+use super::{App, router};
 use crate::host::Host;
 use crate::settings::Settings;
 
@@ -55,17 +55,27 @@ pub struct Server {
 impl Server {
     /// Binds `server.listen`. Connections queue from here on.
     pub async fn bind(host: Arc<Host>) -> Result<Server, ServerError> {
-        let server = Server::bind_scripts(host.settings(), host.clone()).await?;
+        let app = App::new(host.settings(), host.places().clone(), host.clone());
+        let server = Server::listen(host.settings(), app).await?;
         Ok(Server { host: Some(host), ..server })
     }
 
-    /// The same, for the scripts of the settings alone.
-    pub async fn bind_scripts(settings: &Settings, scripts: Arc<dyn Scripts>) -> Result<Server, ServerError> {
+    async fn listen(settings: &Settings, app: App) -> Result<Server, ServerError> {
         let failed = |reason| ServerError::Listen { address: settings.server.listen, reason };
         let listener = TcpListener::bind(settings.server.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let drain = settings.longest_call() + settings.server.shutdown_grace;
-        Ok(Server { listener, address, app: Arc::new(App::new(settings, scripts)), host: None, drain })
+        Ok(Server { listener, address, app: Arc::new(app), host: None, drain })
+    }
+
+    /// For tests of the listener: the scripts of the settings, run by another.
+    #[cfg(test)]
+    pub(super) async fn bind_scripts(
+        settings: &Settings,
+        scripts: Arc<dyn super::Scripts>,
+    ) -> Result<Server, ServerError> {
+        let places = Arc::new(crate::scripts::shelf::Places::new(settings));
+        Server::listen(settings, App::new(settings, places, scripts)).await
     }
 
     /// Where it listens, with the port that was chosen for port 0.

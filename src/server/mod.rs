@@ -19,7 +19,6 @@ pub mod route;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -38,12 +37,13 @@ pub use listener::{Server, ServerError, stop_signal};
 
 use crate::host::Host;
 use crate::runtime::outcome::Outcome;
-use crate::settings::{ScriptSettings, ServerSettings, Settings};
+use crate::scripts::Script;
+use crate::scripts::shelf::Places;
+use crate::settings::{ServerSettings, Settings};
 use crate::tenant::quota::{Admission, Exceeded};
-use crate::tenant::{Identity, Tenant, User};
+use crate::tenant::{Identity, User};
 use auth::{Caller, Directory};
 use problem::Problem;
-use route::Table;
 
 /// What runs scripts.
 pub trait Scripts: Send + Sync + 'static {
@@ -61,7 +61,7 @@ pub trait Scripts: Send + Sync + 'static {
 /// One call of a script.
 #[derive(Debug, Clone)]
 pub struct Invoke {
-    pub script: Arc<ScriptSettings>,
+    pub script: Arc<Script>,
     /// Whose user is looked up once more when the call begins.
     pub identity: Arc<Identity>,
     /// The entry's one argument, as JSON text: `req`, as request.rs shapes it.
@@ -84,7 +84,7 @@ pub enum Invocation {
 struct App {
     server: ServerSettings,
     scripts_enabled: bool,
-    tenants: HashMap<String, TenantRoutes>,
+    places: Arc<Places>,
     directory: Directory,
     scripts: Arc<dyn Scripts>,
     /// Requests under way.
@@ -93,29 +93,12 @@ struct App {
     stopping: AtomicBool,
 }
 
-struct TenantRoutes {
-    tenant: Tenant,
-    table: Table,
-    /// Whether any of them needs no user.
-    has_public: bool,
-}
-
 impl App {
-    fn new(settings: &Settings, scripts: Arc<dyn Scripts>) -> App {
-        let tenants = settings.tenants.iter().map(|known| {
-            let id = &known.tenant.id;
-            let own = || settings.scripts.iter().filter(|script| script.belongs_to(id));
-            let routes = TenantRoutes {
-                tenant: known.tenant.clone(),
-                table: Table::new(own().cloned()),
-                has_public: own().any(|script| script.public),
-            };
-            (id.clone(), routes)
-        });
+    fn new(settings: &Settings, places: Arc<Places>, scripts: Arc<dyn Scripts>) -> App {
         App {
             server: settings.server.clone(),
             scripts_enabled: settings.scripts_enabled,
-            tenants: tenants.collect(),
+            places,
             directory: Directory::new(&settings.users),
             scripts,
             requests: Arc::new(Semaphore::new(settings.server.max_requests)),

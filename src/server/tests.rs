@@ -14,10 +14,10 @@ use tokio::sync::{Notify, oneshot};
 
 use super::*;
 use crate::runtime::outcome::{LimitInfo, ScriptError, Status};
-use crate::settings::{ScriptKind, TenantSettings, TokenDigest, UserSettings};
+use crate::settings::{ScriptKind, ScriptSettings, TenantSettings, TokenDigest, UserSettings};
 use crate::store::clock::Clock;
 use crate::tenant::quota::{Ledger, Quotas};
-use crate::tenant::{People, Permissions, User};
+use crate::tenant::{People, Permissions, Tenant, User};
 use route::{Pattern, Route};
 
 /// Answers by the script's name; `returns` gives back the request's body.

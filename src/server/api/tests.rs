@@ -62,7 +62,7 @@ impl Fixture {
         let settings = Settings::load(Some(&file), |_| None).unwrap_or_else(|error| panic!("{error}"));
         let host = Host::builder(settings).cache(cache()).open().await.unwrap();
         let host = Arc::new(host);
-        let app = Arc::new(App::new(host.settings(), host.clone()));
+        let app = Arc::new(App::new(host.settings(), host.places().clone(), host.clone()));
         Fixture { router: whole(app, Some(host.clone())), host, _folder: folder }
     }
 
