@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
@@ -18,8 +19,8 @@ use crate::runtime::engine::{Engine, Options};
 use crate::runtime::limits::Limits;
 use crate::runtime::outcome::Outcome;
 use crate::runtime::sandbox::{self, Busy, LoadError, Program};
-use crate::scripts::Script;
 use crate::scripts::shelf::Places;
+use crate::scripts::{Library, Script};
 use crate::server::{Invocation, Invoke, Scripts};
 use crate::settings::{ScriptSettings, ServiceKind, Settings};
 use crate::store::Store;
@@ -39,6 +40,7 @@ pub struct Host {
     settings: Arc<Settings>,
     people: People,
     places: Arc<Places>,
+    library: Arc<Library>,
     /// By the script's name.
     programs: HashMap<String, Loaded>,
 }
@@ -118,6 +120,11 @@ impl Host {
         &self.places
     }
 
+    /// The scripts that tenants keep in the host's database.
+    pub fn library(&self) -> &Library {
+        &self.library
+    }
+
     pub fn process(&self) -> &capabilities::Process {
         &self.process
     }
@@ -186,23 +193,21 @@ impl Host {
 
     async fn invoke(&self, request: Invoke, admission: Admission) -> Invocation {
         let script = &request.script;
-        let Some(Loaded { program, grant }) = self.programs.get(&script.name) else {
-            return Invocation::Broken(format!(
-                "the script {} did not compile; the log of the start has the reason",
-                script.name
-            ));
+        let (program, grant) = match self.prepare(&request.identity.tenant.id, script).await {
+            Ok(ready) => ready,
+            Err(reason) => return Invocation::Broken(reason),
         };
         let mut identity = Identity::clone(&request.identity);
         identity.user = self.runs_as(script, &identity);
         let run = Run {
             identity: Arc::new(identity),
             limits: Arc::new(script.limits.clone()),
-            grant: grant.clone(),
+            grant,
             entry: script.entry.clone(),
             input: Some(request.input),
             sink: None,
         };
-        match self.run_admitted(program, run, admission).await {
+        match self.run_admitted(&program, run, admission).await {
             Ok(outcome) => Invocation::Ended(Box::new(outcome)),
             Err(Busy(_)) => Invocation::Busy,
         }
@@ -210,6 +215,18 @@ impl Host {
 }
 
 impl Host {
+    /// What a call of a script runs and may use. The error is for the log.
+    async fn prepare(&self, tenant: &str, script: &Script) -> Result<(Program, Arc<capabilities::Grant>), String> {
+        if let (Some(version), Some(grant)) = (script.version, &script.grant) {
+            let program = self.library.program(tenant, &script.id, version).await;
+            return program.map(|program| (program, grant.clone())).map_err(|reason| reason.to_string());
+        }
+        let Some(Loaded { program, grant }) = self.programs.get(&script.name) else {
+            return Err(format!("the script {} did not compile; the log of the start has the reason", script.name));
+        };
+        Ok((program.clone(), grant.clone()))
+    }
+
     /// Who a call runs as that begins now: its user, with the permissions of
     /// now, and without a user the script's service account.
     fn runs_as(&self, script: &Script, identity: &Identity) -> Option<User> {
@@ -219,6 +236,20 @@ impl Host {
                 User { permissions: Permissions::default(), ..user.clone() }
             })),
             None => self.people.account(script.run_as.as_deref()?),
+        }
+    }
+}
+
+/// How often a host looks for what others on the same database have changed.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Looks for changed scripts until the host is gone.
+async fn watch(library: Weak<Library>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(library) = library.upgrade() else { return };
+        if let Err(reason) = library.look().await {
+            tracing::warn!(%reason, "looking for changed scripts failed; it is tried again");
         }
     }
 }
@@ -274,10 +305,14 @@ impl Builder {
         let store = store(data).await?;
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
         let people = People::new(users, settings.service_accounts.iter().cloned());
-        let process = Arc::new(process(&mut self, store).await?);
+        let process = Arc::new(process(&mut self, store.clone()).await?);
         let places = Arc::new(Places::new(&self.settings));
-        let host =
-            Host { engine, process, settings: Arc::new(self.settings), people, places, programs: HashMap::new() };
+        let settings = Arc::new(self.settings);
+        let library = Library::new(store, places.clone(), settings.clone(), engine.clone(), process.clone());
+        library.look().await.context("reading the scripts in the host's database")?;
+        let library = Arc::new(library);
+        tokio::spawn(watch(Arc::downgrade(&library)));
+        let host = Host { engine, process, settings, people, places, library, programs: HashMap::new() };
         host.provision().await?;
         Ok(host)
     }

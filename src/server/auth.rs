@@ -22,7 +22,11 @@ pub struct Caller {
 impl Caller {
     /// Refuses a caller who lacks the permission.
     pub fn require(&self, permission: &str) -> Result<(), Problem> {
-        if self.user.permissions.hold(permission) { Ok(()) } else { Err(Problem::missing(permission)) }
+        if self.may(permission) { Ok(()) } else { Err(Problem::missing(permission)) }
+    }
+
+    pub fn may(&self, permission: &str) -> bool {
+        self.user.permissions.hold(permission)
     }
 }
 

@@ -85,6 +85,11 @@ impl Problem {
         Problem::forbidden("permission_missing", format!("This needs the permission `{permission}`."))
     }
 
+    /// A value of the body is not what it takes.
+    pub fn invalid(field: &str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "body_invalid", detail).member("field", field)
+    }
+
     pub fn not_found() -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.")
     }

@@ -84,6 +84,22 @@ impl Pattern {
         Some(parameters)
     }
 
+    /// The first segment, if it is text.
+    pub fn first(&self) -> Option<&str> {
+        match self.0.first() {
+            Some(Segment::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// With `{}` for each parameter: equal for patterns that match the same paths.
+    pub fn anonymous(&self) -> String {
+        self.0.iter().fold(String::new(), |path, segment| match segment {
+            Segment::Text(text) => format!("{path}/{text}"),
+            Segment::Parameter(_) => format!("{path}/{{}}"),
+        })
+    }
+
     /// Whether both match exactly the same paths.
     pub fn same_paths(&self, other: &Pattern) -> bool {
         self.shape() == other.shape()

@@ -1,6 +1,6 @@
 //! What routes take out of a request.
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -42,11 +42,8 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Path<T> {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Path<T>, Problem> {
         let path = axum::extract::Path::<T>::from_request_parts(parts, api).await;
-        path.map(|axum::extract::Path(path)| Path(path)).map_err(|reason| match reason {
-            // A number that is none names nothing that there is.
-            PathRejection::FailedToDeserializePathParams(_) => Problem::not_found(),
-            _ => Problem::bad_request("bad_path", "The path's escapes are not UTF-8 text."),
-        })
+        // A number that is none names nothing that there is.
+        path.map(|axum::extract::Path(path)| Path(path)).map_err(|_| Problem::not_found())
     }
 }
 
@@ -170,7 +167,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
             if !reason.is_data() {
                 return Problem::bad_request("body_not_json", format!("The body is not JSON: {reason}."));
             }
-            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "body_invalid", said(&reason));
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "body_invalid", sentence(&reason.to_string()));
             if field == "." { problem } else { problem.member("field", field) }
         })?;
         reader
@@ -180,10 +177,9 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
     }
 }
 
-/// A sentence of it, with the place.
-fn said(reason: &serde_json::Error) -> String {
-    let text = reason.to_string();
+/// A message of a parser as a sentence.
+pub fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
 }

@@ -8,8 +8,10 @@
 mod document;
 mod extract;
 mod me;
+mod scripts;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::sync::Arc;
 
@@ -38,7 +40,10 @@ pub struct Api {
 
 /// Every resource; a new one is a line here.
 fn resources() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(document::begin()).merge(me::routes())
+    OpenApiRouter::with_openapi(document::begin())
+        .merge(me::routes())
+        .merge(scripts::routes())
+        .merge(versions::routes())
 }
 
 /// Where the document stands.

@@ -1,5 +1,8 @@
 //! The management API on a real host, asked through its router.
 
+mod permissions;
+mod scripts;
+
 use axum::body::Body as Content;
 use axum::http::{Method, Request as HttpRequest, StatusCode};
 use http_body_util::BodyExt;
@@ -37,7 +40,6 @@ token = "gus"
 
 pub struct Fixture {
     router: Router,
-    pub host: Arc<Host>,
     _folder: tempfile::TempDir,
 }
 
@@ -63,13 +65,38 @@ impl Fixture {
         let host = Host::builder(settings).cache(cache()).open().await.unwrap();
         let host = Arc::new(host);
         let app = Arc::new(App::new(host.settings(), host.places().clone(), host.clone()));
-        Fixture { router: whole(app, Some(host.clone())), host, _folder: folder }
+        Fixture { router: whole(app, Some(host)), _folder: folder }
     }
 
     /// Asks as a user; `""` is nobody. A null body is none.
     pub async fn ask(&self, user: &str, method: &str, path: &str, body: Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.send(user, method, path, &[("content-type", "application/json")], body).await
+    }
+
+    /// What is there now, after a look at the status.
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = self.ask("ann", "GET", path, Value::Null).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.json);
+        answer.json
+    }
+
+    /// Adds a script and versions of it.
+    pub async fn add(&self, draft: Value, sources: &[&str]) {
+        let name = draft["name"].as_str().unwrap().to_owned();
+        let answer = self.ask("ann", "POST", "/api/scripts", draft).await;
+        assert_eq!(answer.status, 201, "{}", answer.json);
+        for source in sources {
+            let path = format!("/api/scripts/{name}/versions");
+            let answer = self.ask("ann", "POST", &path, json!({ "source": source })).await;
+            assert_eq!(answer.status, 201, "{}", answer.json);
+        }
+    }
+
+    pub async fn deploy(&self, name: &str, number: u64) {
+        let path = format!("/api/scripts/{name}/versions/{number}/deploy");
+        let answer = self.ask("ann", "POST", &path, json!({ "confirm_capabilities": true })).await;
+        assert_eq!(answer.status, 200, "{}", answer.json);
     }
 
     pub async fn send(&self, user: &str, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
