@@ -14,6 +14,7 @@ use crate::capabilities::grant::Operator;
 use crate::capabilities::services::Service;
 use crate::capabilities::{self, db, events, http, secrets, services, storage};
 use crate::compile::{self, CompileError};
+use crate::files;
 use crate::runtime::call::Call;
 use crate::runtime::engine::{Engine, Options};
 use crate::runtime::limits::Limits;
@@ -23,12 +24,12 @@ use crate::scripts::shelf::Places;
 use crate::scripts::{Library, Script};
 use crate::server::{Invocation, Invoke, Scripts};
 use crate::settings::{ScriptSettings, ServiceKind, Settings};
-use crate::store::Store;
 use crate::store::clock::Clock;
+use crate::store::{self, Migrated, Store};
 use crate::tenant::quota::{Admission, Exceeded, Ledger, Refusal};
 use crate::tenant::{Identity, People, Permissions, User};
 
-/// The host's own database, in the data folder.
+/// The host's own database, in the data folder where settings name none.
 const STORE: &str = "airlock.db";
 /// Machine code, in the data folder. May be deleted at any time.
 const CACHE: &str = "cache";
@@ -292,17 +293,18 @@ impl Builder {
 
     /// Opens the databases and starts the engine. Runs no script yet.
     pub async fn open(mut self) -> Result<Host> {
-        let data = &self.settings.data;
-        std::fs::create_dir_all(data).with_context(|| format!("creating the data folder {}", data.display()))?;
         let settings = &self.settings;
+        let data = &settings.data;
+        files::private_folder(data).with_context(|| format!("creating the data folder {}", data.display()))?;
         let largest = settings.scripts.iter().map(|script| script.limits.memory).chain([settings.limits.memory]).max();
         let engine = Engine::new(Options {
             sandboxes: settings.sandboxes.count,
             wait: settings.sandboxes.wait,
             max_memory: largest.unwrap_or_default(),
             cache: Some(self.cache.take().unwrap_or_else(|| data.join(CACHE))),
+            cache_size: settings.cache_size,
         })?;
-        let store = store(data).await?;
+        let store = store(settings).await?;
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
         let people = People::new(users, settings.service_accounts.iter().cloned());
         let process = Arc::new(process(&mut self, store.clone()).await?);
@@ -405,8 +407,19 @@ pub fn kind(reason: &std::io::Error) -> String {
 }
 
 /// Opens the host's own database.
-pub async fn store(data: &Path) -> Result<Store> {
-    Store::open(data.join(STORE)).await
+pub async fn store(settings: &Settings) -> Result<Store> {
+    match &settings.store {
+        None => Store::open(settings.data.join(STORE)).await,
+        Some(store) => Store::postgres(&store.url, store.connections).await,
+    }
+}
+
+/// Brings the schema of the host's own database up to date.
+pub async fn migrate(settings: &Settings) -> Result<Migrated> {
+    match &settings.store {
+        None => store::migrate_file(&settings.data.join(STORE)).await,
+        Some(store) => store::migrate_postgres(&store.url).await,
+    }
 }
 
 /// Puts together what the process owns.

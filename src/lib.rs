@@ -25,6 +25,7 @@
 pub mod capabilities;
 pub mod cli;
 pub mod compile;
+mod files;
 mod hexadecimal;
 pub mod host;
 pub mod runtime;

@@ -5,7 +5,9 @@
 //! that may not; each case is a tenant of its own. The cases of `db` run on
 //! PostgreSQL as well, each in a database of its own, whose tables
 //! `schema.postgres.sql` makes; `{tenant}` in it is the case's tenant. Where the
-//! two databases truly differ there is an `expected.postgres.json`.
+//! two databases truly differ there is an `expected.postgres.json`. The cases of
+//! what the host keeps itself, such as storage, run once more on a host that
+//! keeps it in PostgreSQL.
 //!
 //! | in `expected.json` | is compared |
 //! |---|---|
@@ -37,7 +39,8 @@ use airlock::compile::{self, CompileError};
 use airlock::host::{Host, Run};
 use airlock::runtime::limits::{Limit, Limits};
 use airlock::runtime::sandbox::Program;
-use airlock::settings::{ServiceKind, ServiceSettings, Settings};
+use airlock::settings::{ServiceKind, ServiceSettings, Settings, StoreSettings};
+use airlock::store::Store;
 use airlock::tenant::quota::{Quota, Quotas};
 use airlock::tenant::{Execution, Identity, Script, Tenant, User};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -145,24 +148,35 @@ struct Harness {
     update: bool,
 }
 
-/// Where a case's tables are.
+/// What of a case is on PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Database {
-    Sqlite,
-    Postgres,
+enum OnPostgres {
+    Nothing,
+    /// The tenants' tables.
+    Tables,
+    /// The host's own data.
+    Store,
 }
 
-/// Every case, and those of `db` on both databases: the trial's name, the case's,
-/// its folder and the database.
-fn trials() -> Vec<(String, String, PathBuf, Database)> {
+/// What these capabilities write is in the host's own database.
+const STORED: &[&str] = &["events", "secrets", "services", "storage"];
+
+/// Every case, and those that use a database on both: the trial's name, the
+/// case's, its folder, and what is on PostgreSQL.
+fn trials() -> Vec<(String, String, PathBuf, OnPostgres)> {
     let mut trials = Vec::new();
     for (name, folder) in support::folders(Path::new("tests/capabilities"), "script.js") {
-        if name.starts_with("db::") {
-            for (suffix, database) in [("sqlite", Database::Sqlite), ("postgres", Database::Postgres)] {
-                trials.push((format!("{name}::{suffix}"), name.clone(), folder.clone(), database));
+        let capability = name.split("::").next().unwrap_or_default();
+        let on_postgres = match capability {
+            "db" => OnPostgres::Tables,
+            stored if STORED.contains(&stored) => OnPostgres::Store,
+            _ => {
+                trials.push((name.clone(), name, folder, OnPostgres::Nothing));
+                continue;
             }
-        } else {
-            trials.push((name.clone(), name, folder, Database::Sqlite));
+        };
+        for (suffix, on) in [("sqlite", OnPostgres::Nothing), ("postgres", on_postgres)] {
+            trials.push((format!("{name}::{suffix}"), name.clone(), folder.clone(), on));
         }
     }
     trials
@@ -177,9 +191,9 @@ fn main() {
     let harness = Arc::new(Harness::new().expect("the hosts start"));
     let trials = trials()
         .into_iter()
-        .map(|(trial, name, folder, database)| {
+        .map(|(trial, name, folder, on)| {
             let harness = harness.clone();
-            Trial::test(trial, move || harness.case(&name, &folder, database).map_err(Failed::from))
+            Trial::test(trial, move || harness.case(&name, &folder, on).map_err(Failed::from))
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -213,20 +227,18 @@ impl Harness {
         let data = tempfile::tempdir()?;
         let (host, walled, server) = runtime.block_on(async {
             let server = Server::start().await?;
-            let mut settings = settings()?;
+            let mut settings = with_backend(&server)?;
             settings.data = data.path().join("walled");
-            let kind = ServiceKind::Http(Box::new(backend(server.origin())?));
-            settings.services.insert("backend".into(), ServiceSettings { kind, ..ServiceSettings::default() });
             let walled = Host::builder(settings.clone()).cache(support::cache()).open().await?;
             settings.data = data.path().join("open");
-            settings.http.private_networks = vec!["127.0.0.1/32".parse()?];
+            settings.http.private_networks = vec![LOOPBACK.parse()?];
             let host = Host::builder(settings).cache(support::cache()).open().await?;
             anyhow::Ok((host, walled, server))
         })?;
         Ok(Harness { runtime, host, walled, server, data, update })
     }
 
-    fn case(&self, name: &str, folder: &Path, database: Database) -> Result<(), String> {
+    fn case(&self, name: &str, folder: &Path, on: OnPostgres) -> Result<(), String> {
         let address = self.server.address(name);
         let read = |file: &str| {
             let path = folder.join(file);
@@ -239,16 +251,25 @@ impl Harness {
             false => Case::default(),
         };
         let actual = self.runtime.block_on(async {
-            if database == Database::Sqlite {
-                let host = if case.private { &self.host } else { &self.walled };
-                return self.run(host, name, &script, &case).await;
+            let said = |error: anyhow::Error| format!("{error:#}");
+            match on {
+                OnPostgres::Nothing => {
+                    let host = if case.private { &self.host } else { &self.walled };
+                    self.run(host, name, &script, &case).await
+                }
+                OnPostgres::Tables => {
+                    let schema = match folder.join("schema.postgres.sql").exists() {
+                        true => read("schema.postgres.sql")?.replace("{tenant}", &name.replace("::", "-")),
+                        false => String::new(),
+                    };
+                    let host = self.on_postgres(name, &schema).await.map_err(said)?;
+                    self.run(&host, name, &script, &Case { schema: String::new(), ..case.clone() }).await
+                }
+                OnPostgres::Store => {
+                    let host = self.stored_in_postgres(name, case.private).await.map_err(said)?;
+                    self.run(&host, name, &script, &case).await
+                }
             }
-            let schema = match folder.join("schema.postgres.sql").exists() {
-                true => read("schema.postgres.sql")?.replace("{tenant}", &name.replace("::", "-")),
-                false => String::new(),
-            };
-            let host = self.on_postgres(name, &schema).await.map_err(|error| format!("{error:#}"))?;
-            self.run(&host, name, &script, &Case { schema: String::new(), ..case.clone() }).await
         })?;
         // Numbers beyond 2^53 are not expected in any case.
         let shown = actual
@@ -259,8 +280,8 @@ impl Harness {
         let actual: Value = serde_json::from_str(&shown).map_err(|error| error.to_string())?;
 
         let own = folder.join("expected.postgres.json");
-        let path = match database {
-            Database::Postgres if own.exists() => own,
+        let path = match on {
+            OnPostgres::Tables if own.exists() => own,
             _ => folder.join("expected.json"),
         };
         let expected = std::fs::read_to_string(&path).unwrap_or_else(|_| "null".into());
@@ -284,6 +305,17 @@ impl Harness {
         let mut settings = settings()?;
         settings.data = self.folder(name);
         settings.database = Some(postgres::database(schema).await?);
+        Host::builder(settings).cache(support::cache()).open().await
+    }
+
+    /// A host that keeps its own data in a PostgreSQL database of its own.
+    async fn stored_in_postgres(&self, name: &str, private: bool) -> anyhow::Result<Host> {
+        let mut settings = with_backend(&self.server)?;
+        settings.data = self.folder(name);
+        settings.store = Some(StoreSettings { url: postgres::empty().await?.into(), connections: 4 });
+        if private {
+            settings.http.private_networks = vec![LOOPBACK.parse()?];
+        }
         Host::builder(settings).cache(support::cache()).open().await
     }
 
@@ -355,10 +387,20 @@ impl Harness {
                 outcomes.push(serde_json::to_value(&outcome).map_err(|error| error.to_string())?);
             }
         }
-        let mut after = left_behind(&host.settings().data, &tenants).map_err(|error| error.to_string())?;
+        let mut after = left_behind(host, &tenants).await.map_err(|error| format!("{error:#}"))?;
         after.extend(self.server.seen(name));
         Ok(json!({ "runs": outcomes, "after": after }))
     }
+}
+
+const LOOPBACK: &str = "127.0.0.1/32";
+
+/// The settings of cases that may use the test server as a service.
+fn with_backend(server: &Server) -> anyhow::Result<Settings> {
+    let mut settings = settings()?;
+    let kind = ServiceKind::Http(Box::new(backend(server.origin())?));
+    settings.services.insert("backend".into(), ServiceSettings { kind, ..ServiceSettings::default() });
+    Ok(settings)
 }
 
 fn settings() -> Result<Settings, airlock::settings::SettingsError> {
@@ -422,27 +464,39 @@ fn input(given: &Given) -> Result<Option<String>, String> {
 }
 
 /// What the tenants have in the outbox and in the queue of mails.
-fn left_behind(data: &Path, tenants: &BTreeSet<String>) -> rusqlite::Result<Map<String, Value>> {
-    let file: PathBuf = data.join("airlock.db");
-    let store = rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+async fn left_behind(host: &Host, tenants: &BTreeSet<String>) -> anyhow::Result<Map<String, Value>> {
+    let store = airlock::host::store(host.settings()).await?;
     let parse = |text: String| serde_json::from_str::<Value>(&text).unwrap_or(Value::String(text));
     let mut events = Vec::new();
     let mut emails = Vec::new();
     for tenant in tenants {
-        let mut rows = store.prepare("SELECT name, data FROM outbox WHERE tenant = ? ORDER BY id")?;
-        let found = rows
-            .query_map([tenant], |row| Ok(json!({ "name": row.get::<_, String>(0)?, "data": parse(row.get(1)?) })))?;
-        events.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
-        let mut rows = store.prepare("SELECT to_addresses, subject, body FROM emails WHERE tenant = ? ORDER BY id")?;
-        let found = rows.query_map([tenant], |row| {
-            let (subject, body): (String, String) = (row.get(1)?, row.get(2)?);
-            Ok(json!({ "to": parse(row.get(0)?), "subject": subject, "body": body }))
-        })?;
-        emails.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
+        for (name, data) in
+            rows::<(String, String)>(&store, tenant, "SELECT name, data FROM outbox WHERE tenant = $1 ORDER BY id")
+                .await?
+        {
+            events.push(json!({ "name": name, "data": parse(data) }));
+        }
+        for (to, subject, body) in rows::<(String, String, String)>(
+            &store,
+            tenant,
+            "SELECT to_addresses, subject, body FROM emails WHERE tenant = $1 ORDER BY id",
+        )
+        .await?
+        {
+            emails.push(json!({ "to": parse(to), "subject": subject, "body": body }));
+        }
     }
     let mut left = Map::new();
     for (name, list) in [("events", events), ("emails", emails)] {
         left.insert(name.into(), Value::Array(list));
     }
     Ok(left)
+}
+
+async fn rows<T>(store: &Store, tenant: &str, sql: &'static str) -> sqlx::Result<Vec<T>>
+where
+    T: for<'r> sqlx::FromRow<'r, sqlx::any::AnyRow> + Send + Unpin + 'static,
+{
+    let tenant = tenant.to_owned();
+    store.read(move |connection| Box::pin(sqlx::query_as(sql).bind(tenant).fetch_all(connection))).await
 }

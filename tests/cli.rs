@@ -419,6 +419,25 @@ fn damaged_components_are_refused() {
 }
 
 #[test]
+fn migrate_makes_the_schema_and_says_what_it_did() {
+    let database = Database::new("");
+    let folder = Folder::with(&[("airlock.toml", "data = \"kept\"\n")]);
+    let url = database.admin_url();
+    for environment in [&[][..], &[("AIRLOCK_STORE_URL", &*url)]] {
+        let migrate = || folder.airlock_in(environment, &["migrate"]);
+        let first = migrate();
+        assert!(first.is(0).stdout.starts_with("the schema is made, with version "), "{}", first.stdout);
+        let version = first.stdout.trim_end().rsplit(' ').next().unwrap();
+        migrate().is(0).prints(&format!("the schema has version {version} already"));
+    }
+    assert!(folder.path("kept/airlock.db").exists());
+    database.run("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1");
+    let newer = folder.airlock_in(&[("AIRLOCK_STORE_URL", &url)], &["migrate"]);
+    newer.is(2).says("a newer airlock has written it");
+    folder.airlock(&["migrate", "--config", "none.toml"]).is(2).says("none.toml");
+}
+
+#[test]
 fn a_run_leaves_nothing_behind() {
     let folder = Folder::with(&[("write.js", "async function main() { return storage.increment('n'); }")]);
     folder.airlock(&["run", "write.js"]).is(0).prints("1");

@@ -1,14 +1,20 @@
 //! `airlock serve` from end to end: the real program on a copy of
 //! `scripts-examples`, spoken to over sockets.
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use support::bare::Database;
 
 /// Nothing here takes this long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,15 +56,50 @@ const MORE: &[(&str, &str, &str)] = &[
     ("asks", "export default async () => (await http.get(UPSTREAM)).text();", "grants.http = [\"UPSTREAM\"]"),
 ];
 
+/// Where the host keeps its own data.
+#[derive(Debug, Clone, Copy)]
+enum Store {
+    Sqlite,
+    Postgres,
+}
+
+/// Makes two tests of each function, `sqlite::…` and `postgres::…`.
+macro_rules! on_both_databases {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Project::new(super::Store::Sqlite));
+            })+
+        }
+
+        mod postgres {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Project::new(super::Store::Postgres));
+            })+
+        }
+    };
+}
+
+on_both_databases!(
+    each_tenant_is_served_from_its_own_data_which_outlives_the_process,
+    bad_requests_are_refused_in_the_caller_s_terms,
+    a_script_that_fails_tells_its_log_and_not_its_caller,
+    what_is_under_way_ends_before_the_process_does,
+    what_was_answered_outlives_a_host_that_is_killed,
+);
+
 /// A copy of `scripts-examples`, with [`MORE`].
 struct Project {
     folder: tempfile::TempDir,
     /// What the script `asks` asks.
     upstream: TcpListener,
+    store: Option<Database>,
 }
 
 impl Project {
-    fn new() -> Project {
+    fn new(store: Store) -> Project {
         let folder = tempfile::tempdir().unwrap();
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts-examples"), folder.path());
         let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -75,11 +116,20 @@ impl Project {
             text += &format!("\n[[scripts]]\nname = \"{name}\"\nfile = \"{name}.js\"\ntype = \"http\"\n{more}\n");
         }
         std::fs::write(settings, text).unwrap();
-        Project { folder, upstream }
+        support::share_cache(&folder.path().join("data"));
+        let store = match store {
+            Store::Sqlite => None,
+            Store::Postgres => Some(Database::new("")),
+        };
+        Project { folder, upstream, store }
     }
 
     fn serve(&self) -> Host {
-        Host::start(&self.folder.path().join("airlock.toml"))
+        let mut serve = Host::command(&self.folder.path().join("airlock.toml"));
+        if let Some(store) = &self.store {
+            serve.env("AIRLOCK_STORE_URL", store.admin_url());
+        }
+        Host::start(serve)
     }
 }
 
@@ -108,15 +158,14 @@ struct Host {
 }
 
 impl Host {
-    fn start(settings: &Path) -> Host {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_airlock"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(settings)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    fn command(settings: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_airlock"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(settings);
+        command
+    }
+
+    fn start(mut command: Command) -> Host {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let printed = lines(child.stdout.take().unwrap());
         let log = lines(child.stderr.take().unwrap());
         let first = printed
@@ -237,9 +286,7 @@ fn webhook(name: &str) -> (String, String) {
     (headers, input["rawBody"].as_str().unwrap().to_owned())
 }
 
-#[test]
-fn each_tenant_is_served_from_its_own_data_which_outlives_the_process() {
-    let project = Project::new();
+fn each_tenant_is_served_from_its_own_data_which_outlives_the_process(project: Project) {
     let host = project.serve();
 
     let hello = host.get("/hello", MAYA);
@@ -286,9 +333,7 @@ fn each_tenant_is_served_from_its_own_data_which_outlives_the_process() {
     assert_eq!(visits(&host, INES)["visits"], 1);
 }
 
-#[test]
-fn bad_requests_are_refused_in_the_caller_s_terms() {
-    let project = Project::new();
+fn bad_requests_are_refused_in_the_caller_s_terms(project: Project) {
     let host = project.serve();
 
     assert_eq!(host.post_json("/echo", "{\"a\": [1]}").json()["body"], json!({ "a": [1] }));
@@ -319,9 +364,7 @@ fn bad_requests_are_refused_in_the_caller_s_terms() {
     assert_eq!(host.get("/hello", MAYA).status, 200);
 }
 
-#[test]
-fn a_script_that_fails_tells_its_log_and_not_its_caller() {
-    let project = Project::new();
+fn a_script_that_fails_tells_its_log_and_not_its_caller(project: Project) {
     let host = project.serve();
 
     let thrown = host.get("/throws", MAYA);
@@ -338,9 +381,7 @@ fn a_script_that_fails_tells_its_log_and_not_its_caller() {
     assert_eq!(host.get("/hello", MAYA).status, 200);
 }
 
-#[test]
-fn what_is_under_way_ends_before_the_process_does() {
-    let project = Project::new();
+fn what_is_under_way_ends_before_the_process_does(project: Project) {
     let mut host = project.serve();
 
     let mut caller = TcpStream::connect(&host.address).unwrap();
@@ -361,6 +402,89 @@ fn what_is_under_way_ends_before_the_process_does() {
     let answer = Answer::read(caller);
     assert_eq!((answer.status, answer.body.as_str()), (200, "\"late\""));
     assert!(host.child.wait().unwrap().success());
+}
+
+/// Callers that count while the host is killed, again and again: what they were
+/// told is counted, and at most what they asked for.
+fn what_was_answered_outlives_a_host_that_is_killed(project: Project) {
+    const CALLERS: usize = 8;
+    let (mut answered, mut asked) = (0, 0);
+    for kill in 1..=3 {
+        let host = project.serve();
+        let (tell, told) = channel();
+        let counts: Vec<(u64, u64)> = std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..CALLERS)
+                .map(|_| {
+                    let (tell, address) = (tell.clone(), host.address.clone());
+                    scope.spawn(move || count(&address, &tell))
+                })
+                .collect();
+            // Far enough that each is in the middle of something.
+            for _ in 0..20 * kill {
+                told.recv_timeout(PATIENCE).unwrap();
+            }
+            let status = Command::new("sh").args(["-c", &format!("kill -KILL {}", host.child.id())]).status().unwrap();
+            assert!(status.success());
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+        });
+        answered += counts.iter().map(|(answered, _)| answered).sum::<u64>();
+        asked += counts.iter().map(|(_, asked)| asked).sum::<u64>();
+    }
+    let visits = project.serve().get("/visits", MAYA).json()["visits"].as_u64().unwrap() - 1;
+    assert!((answered..=asked).contains(&visits), "{answered} answered, {asked} asked, {visits} counted");
+}
+
+/// Counts until the host is gone. Answers how often it was told so, and how
+/// often it asked.
+fn count(address: &str, tell: &Sender<()>) -> (u64, u64) {
+    let (mut answered, mut asked) = (0, 0);
+    loop {
+        let Ok(mut stream) = TcpStream::connect(address) else { return (answered, asked) };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        asked += 1;
+        if stream.write_all(&request("GET", "/visits", Some(MAYA), "", "")).is_err() {
+            return (answered, asked);
+        }
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        if !answer.contains("\"visits\":") {
+            assert!(answer.is_empty(), "{answer}");
+            return (answered, asked);
+        }
+        answered += 1;
+        let _ = tell.send(());
+    }
+}
+
+/// Whoever starts the host may have left the umask wide open.
+#[test]
+fn what_the_host_makes_is_its_users_alone() {
+    let project = Project::new(Store::Sqlite);
+    std::fs::remove_dir_all(project.folder.path().join("data")).unwrap();
+    let mut serve = Command::new("sh");
+    let settings = project.folder.path().join("airlock.toml");
+    serve.args(["-c", "umask 000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_airlock"), "serve"]);
+    serve.args(["--listen", "127.0.0.1:0", "--config"]).arg(settings);
+    let host = Host::start(serve);
+    assert_eq!(host.get("/visits", MAYA).status, 200);
+    let mut seen = Vec::new();
+    private(&project.folder.path().join("data"), &mut seen);
+    for name in ["data", "airlock.db", "airlock.db-wal", "tenants", "acme.db", "acme.db-wal", "cache"] {
+        assert!(seen.iter().any(|path| path.ends_with(name)), "{name} is not among {seen:?}");
+    }
+}
+
+/// Asserts that nobody else may read or write what is there.
+fn private(path: &Path, seen: &mut Vec<PathBuf>) {
+    let metadata = std::fs::metadata(path).unwrap();
+    let mode = if metadata.is_dir() { 0o700 } else { 0o600 };
+    assert_eq!(metadata.permissions().mode() & 0o777, mode, "{}", path.display());
+    seen.push(path.to_owned());
+    if metadata.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            private(&entry.unwrap().path(), seen);
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod compile;
 mod db;
 mod inspect;
+mod migrate;
 mod report;
 mod run;
 mod secrets;
@@ -47,6 +48,7 @@ enum Verb {
     Compile(compile::Arguments),
     Db(db::Arguments),
     Inspect(inspect::Arguments),
+    Migrate(migrate::Arguments),
     Run(run::Arguments),
     Secrets(secrets::Arguments),
     Serve(serve::Arguments),
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
                 Verb::Compile(arguments) => compile::run(arguments).await,
                 Verb::Db(arguments) => db::run(arguments).await,
                 Verb::Inspect(arguments) => inspect::run(arguments),
+                Verb::Migrate(arguments) => migrate::run(arguments).await,
                 Verb::Run(arguments) => run::run(arguments).await,
                 Verb::Secrets(arguments) => secrets::run(arguments).await,
                 Verb::Serve(arguments) => serve::run(arguments).await,

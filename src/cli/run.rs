@@ -84,6 +84,7 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
         (None, None) => {
             let folder = tempfolder().map_err(usage)?;
             settings.data = folder.0.clone();
+            settings.store = None;
             Some(folder)
         }
     };

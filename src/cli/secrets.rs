@@ -119,7 +119,7 @@ impl Place {
     }
 
     async fn open(&self, settings: &Settings) -> Result<Process, Exit> {
-        let store = host::store(&settings.data).await.map_err(|reason| usage(format!("{reason:#}")))?;
+        let store = host::store(settings).await.map_err(|reason| usage(format!("{reason:#}")))?;
         Ok(Process::new(store, settings.secrets.clone()))
     }
 }

@@ -1,8 +1,7 @@
 //! The one engine that all scripts run in, and the machine code it shares.
 
 use std::future::Future;
-use std::hash::{Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use wasmtime::{
 };
 
 use super::bindings::Script;
+use super::cache::{self, Cache};
 use super::call::Call;
 use super::turns::Turns;
 use super::warm::{Snapshot, Warm};
@@ -62,6 +62,9 @@ const KEEP_RESIDENT_STACK: usize = 64 << 10;
 /// Sandboxes beyond those for calls, in which scripts are compiled.
 const COMPILERS: u32 = 2;
 
+/// Machine code of some thousand scripts.
+pub const CACHE_SIZE: u64 = 2 << 30;
+
 pub struct Options {
     /// Calls that may run at once (`SCRIPT_VM_POOL_SIZE`).
     pub sandboxes: u32,
@@ -72,11 +75,19 @@ pub struct Options {
     /// Where machine code is kept. Nobody but this user may write there: what is
     /// read from it is executed. None compiles anew in every process.
     pub cache: Option<PathBuf>,
+    /// Bytes that it holds; what was not used for longest goes.
+    pub cache_size: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { sandboxes: 64, wait: Duration::from_secs(30), max_memory: 1 << 30, cache: None }
+        Options {
+            sandboxes: 64,
+            wait: Duration::from_secs(30),
+            max_memory: 1 << 30,
+            cache: None,
+            cache_size: CACHE_SIZE,
+        }
     }
 }
 
@@ -100,20 +111,11 @@ impl Engine {
         let wasmtime = wasmtime::Engine::new(&config(&options))
             .map_err(anyhow::Error::from)
             .context("starting the WebAssembly engine")?;
-        let cache = options.cache.map(|folder| Cache::open(folder, &wasmtime)).transpose()?;
-        let (module, _) = cached_module(&cache, &wasmtime, ENGINE)?;
-        let (base, _) = cached_module(&cache, &wasmtime, BASE)?;
+        let cache = options.cache.map(|folder| Cache::open(folder, options.cache_size, &wasmtime)).transpose()?;
+        let (module, _) = cache::module(&cache, &wasmtime, ENGINE)?;
+        let (base, _) = cache::module(&cache, &wasmtime, BASE)?;
         let sections = [HEAD, IMPORTS, TAIL].concat();
-        let component = cached(
-            &cache,
-            &sections,
-            || Component::new(&wasmtime, &sections),
-            |path| {
-                // SAFETY: the cache holds only what this program wrote (see Cache).
-                unsafe { Component::deserialize_file(&wasmtime, path) }
-            },
-            Component::serialize,
-        )?;
+        let component = cache::component(&cache, &wasmtime, &sections)?;
 
         let mut linker = Linker::new(&wasmtime);
         linker.root().module("engine", &module)?;
@@ -135,7 +137,7 @@ impl Engine {
 
     /// Machine code for a snapshot module, out of the cache where it is there.
     pub(crate) fn snapshot(&self, snapshot: &[u8]) -> Result<Snapshot> {
-        let (module, mapped) = cached_module(&self.cache, &self.wasmtime, snapshot)?;
+        let (module, mapped) = cache::module(&self.cache, &self.wasmtime, snapshot)?;
         Ok(Snapshot::new(module, mapped))
     }
 
@@ -241,93 +243,4 @@ fn config(options: &Options) -> Config {
         .concurrency_support(false)
         .wasm_backtrace_max_frames(None);
     config
-}
-
-/// Machine code on disk, by what it was made from.
-///
-/// wasmtime executes what it deserialises, so the folder must be this user's
-/// alone; `open` makes it so, or refuses it.
-struct Cache {
-    folder: PathBuf,
-    /// Names the wasmtime and the processor that the code is for.
-    compatibility: u64,
-}
-
-impl Cache {
-    fn open(folder: PathBuf, engine: &wasmtime::Engine) -> Result<Cache> {
-        use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .with_context(|| format!("creating the cache folder {}", folder.display()))?;
-        let metadata =
-            std::fs::metadata(&folder).with_context(|| format!("reading the cache folder {}", folder.display()))?;
-        let home = std::fs::metadata("/proc/self").map(|process| process.uid());
-        anyhow::ensure!(
-            metadata.mode() & 0o022 == 0 && home.is_ok_and(|uid| uid == metadata.uid()),
-            "the cache folder {} can be written by other users, and what stands in it is executed; \
-             make it yours alone (chmod 700) or name another folder",
-            folder.display()
-        );
-        let mut hasher = std::collections::hash_map::DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Cache { folder, compatibility: hasher.finish() })
-    }
-
-    fn path(&self, source: &[u8]) -> PathBuf {
-        // Tenants choose what is hashed, so it must be a cryptographic hash; this
-        // one takes a quarter of SHA-256's time, which was half of a load's.
-        self.folder.join(format!("{:016x}-{}", self.compatibility, blake3::hash(source)))
-    }
-}
-
-/// A core module's machine code, and whether it is mapped from a file.
-fn cached_module(cache: &Option<Cache>, wasmtime: &wasmtime::Engine, module: &[u8]) -> Result<(Module, bool)> {
-    cached(
-        cache,
-        module,
-        || Ok((Module::new(wasmtime, module)?, false)),
-        |path| {
-            // SAFETY: the cache holds only what this program wrote (see Cache).
-            Ok((unsafe { Module::deserialize_file(wasmtime, path) }?, true))
-        },
-        |(module, _)| module.serialize(),
-    )
-}
-
-/// Reads machine code from the cache, or makes and keeps it. A cache that can't
-/// be written costs time, not the call.
-fn cached<T>(
-    cache: &Option<Cache>,
-    source: &[u8],
-    compile: impl FnOnce() -> wasmtime::Result<T>,
-    read: impl Fn(&Path) -> wasmtime::Result<T>,
-    serialize: impl FnOnce(&T) -> wasmtime::Result<Vec<u8>>,
-) -> Result<T> {
-    let Some(cache) = cache else { return Ok(compile()?) };
-    let path = cache.path(source);
-    if path.exists() {
-        match read(&path) {
-            Ok(code) => return Ok(code),
-            Err(reason) => {
-                tracing::warn!(path = %path.display(), %reason, "a cached file is of no use and is made anew")
-            }
-        }
-    }
-    let code = compile()?;
-    let write = || -> std::io::Result<()> {
-        let bytes = serialize(&code).map_err(std::io::Error::other)?;
-        let unfinished = cache.folder.join(format!("unfinished-{}", uuid::Uuid::new_v4()));
-        std::fs::write(&unfinished, bytes)?;
-        std::fs::rename(&unfinished, &path)
-    };
-    match write() {
-        // The file is mapped, where what was just compiled is held in memory twice.
-        Ok(()) => Ok(read(&path).unwrap_or(code)),
-        Err(reason) => {
-            tracing::warn!(path = %path.display(), %reason, "the cache can't be written");
-            Ok(code)
-        }
-    }
 }

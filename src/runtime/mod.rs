@@ -1,6 +1,7 @@
 //! The sandbox: one engine for all scripts, one instance for each call.
 
 pub mod bindings;
+mod cache;
 pub mod call;
 pub mod engine;
 pub mod failure;

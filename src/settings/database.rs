@@ -130,7 +130,7 @@ pub(super) fn read(
 
 /// A URL and what the driver reads in it. No message quotes one: it may hold a
 /// password.
-fn url(
+pub(super) fn url(
     name: &str,
     setting: Option<&Spanned<String>>,
     variable: &impl Fn(&str) -> Option<String>,

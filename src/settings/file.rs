@@ -18,6 +18,7 @@ use url::Url;
 use super::database::{self, DatabaseTable};
 use super::error::Fault;
 use super::services::{self, ServiceTable};
+use super::store::{self, StoreTable};
 use super::{
     HttpSettings, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings, TenantSettings, TokenDigest,
     UserSettings, environment,
@@ -40,12 +41,17 @@ pub(super) const MAX_MEMORY: u64 = 4 << 30;
 pub(super) const MAX_SANDBOXES: u64 = 10_000;
 const MAX_BODY: u64 = 1 << 30;
 const MAX_COUNT: u64 = 1_000_000;
+/// The engine's own machine code and some scripts'.
+const MIN_CACHE: u64 = 64 << 20;
+const MAX_CACHE: u64 = 1 << 50;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     scripts_enabled: Option<bool>,
     data: Option<PathBuf>,
+    cache_size: Option<Spanned<Scalar>>,
+    store: StoreTable,
     database: Option<Spanned<DatabaseTable>>,
     server: ServerTable,
     limits: BTreeMap<Spanned<String>, Spanned<Scalar>>,
@@ -236,6 +242,7 @@ pub(super) fn parse(
     let mut settings = reader.general(&file, variable).map_err(at)?;
     environment::apply(&mut settings, variable)?;
     settings.database = database::read(file.database.as_ref(), variable, at)?;
+    settings.store = store::read(&file.store, variable, settings.database.as_ref(), at)?;
     reader.people(&file, &mut settings).map_err(at)?;
     let general = settings.limits.clone();
     reader.scripts(&file, &general, &mut settings).map_err(at)?;
@@ -291,6 +298,7 @@ impl Reader<'_> {
         let mut settings = Settings::default();
         settings.scripts_enabled = file.scripts_enabled.unwrap_or(settings.scripts_enabled);
         settings.data = self.folder.join(file.data.as_ref().unwrap_or(&settings.data));
+        size(&file.cache_size, MIN_CACHE..=MAX_CACHE, &mut settings.cache_size)?;
 
         let server = &mut settings.server;
         if let Some(listen) = &file.server.listen {

@@ -8,6 +8,7 @@ mod environment;
 mod error;
 mod file;
 mod services;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -24,10 +25,12 @@ use sha2::{Digest, Sha256};
 
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
+pub use store::StoreSettings;
 
 use crate::capabilities::grant;
 use crate::capabilities::secrets::Keys;
 use crate::capabilities::services::remote::Backend;
+use crate::runtime::engine::CACHE_SIZE;
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::Route;
 use crate::tenant::permission::Needs;
@@ -41,6 +44,10 @@ pub struct Settings {
     pub scripts_enabled: bool,
     /// The folder of the databases.
     pub data: PathBuf,
+    /// Bytes of machine code that the host keeps in the data folder.
+    pub cache_size: u64,
+    /// None: a SQLite file, in the data folder.
+    pub store: Option<StoreSettings>,
     /// None: a SQLite file for each tenant, in the data folder.
     pub database: Option<DatabaseSettings>,
     pub server: ServerSettings,
@@ -257,6 +264,8 @@ impl Default for Settings {
         Settings {
             scripts_enabled: true,
             data: PathBuf::from("data"),
+            cache_size: CACHE_SIZE,
+            store: None,
             database: None,
             server: ServerSettings::default(),
             limits: Limits::default(),
@@ -318,7 +327,10 @@ impl Settings {
             None => {
                 let mut settings = Settings::default();
                 environment::apply(&mut settings, &environment)?;
-                settings.database = database::read(None, &environment, |fault| SettingsError::plain(fault.message))?;
+                let plain = |fault: error::Fault| SettingsError::plain(fault.message);
+                settings.database = database::read(None, &environment, plain)?;
+                let table = store::StoreTable::default();
+                settings.store = store::read(&table, &environment, settings.database.as_ref(), plain)?;
                 Ok(settings)
             }
         }

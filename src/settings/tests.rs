@@ -20,6 +20,11 @@ fn parse_in(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<
 const FULL: &str = r#"
 data = "data"
 scripts_enabled = true
+cache_size = "256MiB"
+
+[store]
+url = "postgres://airlock:hunter4@db.example.com/airlock"
+connections = 6
 
 [server]
 listen = "0.0.0.0:9000"
@@ -610,6 +615,42 @@ fn a_database_is_read_whole() {
     assert!(parse("").unwrap().database.is_none());
     let least = parse(DATABASE).unwrap().database.unwrap().protection;
     assert_eq!((least.schema.as_str(), least.tables.len(), least.keys.is_empty()), ("public", 0, true));
+}
+
+#[test]
+fn the_host_s_own_data_may_be_in_a_database() {
+    let settings = parse(FULL).unwrap();
+    assert_eq!(settings.cache_size, 256 << 20);
+    let store = settings.store.unwrap();
+    assert_eq!((&*store.url, store.connections), ("postgres://airlock:hunter4@db.example.com/airlock", 6));
+    assert!(!format!("{store:?}").contains("hunter4"));
+    assert!(parse("").unwrap().store.is_none());
+
+    const OTHER: &str = "postgres://other@localhost/airlock";
+    let environment = |name: &str| (name == "AIRLOCK_STORE_URL").then(|| OTHER.to_owned());
+    for text in [FULL, ""] {
+        assert_eq!(parse_in(text, environment).unwrap().store.unwrap().url, OTHER);
+    }
+    assert_eq!(Settings::load(None, environment).unwrap().store.unwrap().url, OTHER);
+}
+
+#[test]
+fn the_host_s_own_data_is_not_where_the_tenants_tables_are() {
+    let store = |url: &str| parse(&format!("{DATABASE}[store]\nurl = \"{url}\"\n"));
+    for apart in
+        ["postgres://a@db.example.com/other", "postgres://a@db.example.com:5433/shop", "postgres://a@other/shop"]
+    {
+        assert!(store(apart).is_ok(), "{apart}");
+    }
+    let said = store("postgres://airlock:hunter5@db.example.com/shop").unwrap_err().to_string();
+    assert!(said.contains("in the same database") && said.contains("airlock.toml:4:7"), "{said}");
+    assert!(!said.contains("hunter"), "{said}");
+    let same =
+        |name: &str| (name == "AIRLOCK_STORE_URL").then(|| "postgres://a:hunter5@db.example.com/shop".to_owned());
+    let said = parse_in(DATABASE, same).unwrap_err().to_string();
+    assert!(said.contains("in the same database") && !said.contains("hunter5"), "{said}");
+    let wrong = store("mysql://hunter5@localhost/shop").unwrap_err().to_string();
+    assert!(wrong.contains("not the URL of a PostgreSQL database") && !wrong.contains("hunter5"), "{wrong}");
 }
 
 #[test]

@@ -1,7 +1,11 @@
-//! For tests: somebody to call for.
+//! For tests: somebody to call for, and a database of either kind.
 
 use std::sync::Arc;
 
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tempfile::TempDir;
+
+use super::{Kind, Migrated, Store, migrate_file, migrate_postgres};
 use crate::tenant::{Execution, Identity, Script, Tenant, User};
 
 pub fn identity(tenant: &str) -> Arc<Identity> {
@@ -17,3 +21,82 @@ pub fn identity(tenant: &str) -> Arc<Identity> {
         execution: Execution { id: "execution-1".to_owned(), triggered_by: "cron".to_owned() },
     })
 }
+
+impl Store {
+    /// A database of that kind for one test.
+    pub async fn fresh(kind: Kind) -> Store {
+        match kind {
+            Kind::Sqlite => Store::in_memory().await.unwrap(),
+            Kind::Postgres => Store::postgres(&postgres().await, 8).await.unwrap(),
+        }
+    }
+}
+
+const FILE: &str = "airlock.db";
+
+/// A database that can be opened again, and by several hosts.
+pub enum Lasting {
+    Sqlite(TempDir),
+    Postgres(String),
+}
+
+impl Lasting {
+    pub async fn new(kind: Kind) -> Lasting {
+        match kind {
+            Kind::Sqlite => Lasting::Sqlite(tempfile::tempdir().unwrap()),
+            Kind::Postgres => Lasting::Postgres(postgres().await),
+        }
+    }
+
+    pub async fn open(&self) -> Store {
+        self.try_open().await.unwrap()
+    }
+
+    pub async fn try_open(&self) -> anyhow::Result<Store> {
+        match self {
+            Lasting::Sqlite(folder) => Store::open(folder.path().join(FILE)).await,
+            Lasting::Postgres(url) => Store::postgres(url, 8).await,
+        }
+    }
+
+    pub async fn migrate(&self) -> Migrated {
+        match self {
+            Lasting::Sqlite(folder) => migrate_file(&folder.path().join(FILE)).await.unwrap(),
+            Lasting::Postgres(url) => migrate_postgres(url).await.unwrap(),
+        }
+    }
+}
+
+/// The URL of an empty database in the server that `tests/with-postgres` starts.
+/// It goes with the server.
+pub async fn postgres() -> String {
+    let server = std::env::var("AIRLOCK_TEST_POSTGRES").expect(
+        "these tests need a PostgreSQL server: run them with `make test`, or put tests/with-postgres before the command",
+    );
+    let name = format!("airlock_store_{}", uuid::Uuid::new_v4().simple());
+    let mut admin = PgConnection::connect(&server).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
+    let mut url = url::Url::parse(&server).unwrap();
+    url.set_path(&name);
+    url.into()
+}
+
+/// Makes two tests of each function, `sqlite::…` and `postgres::…`.
+macro_rules! on_both_databases {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(crate::store::Kind::Sqlite).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(crate::store::Kind::Postgres).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both_databases;

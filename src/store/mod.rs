@@ -1,12 +1,14 @@
-//! The host's own durable data. What a write has answered is on disk.
+//! The host's own durable data, in a SQLite file or a PostgreSQL database. What
+//! a write has answered is on disk.
 //!
-//! SQLite in WAL mode: one connection writes, several read. SQLite lets one
-//! writer in at a time anyway, and a queue before it is fair where contending
-//! for the file's lock is not.
+//! At any time one write runs for each tenant, of all hosts that share the
+//! database: what it reads stays so until it ends.
 
 pub mod clock;
+mod connect;
 #[cfg(test)]
 pub mod fixture;
+mod migrate;
 pub mod usage;
 mod writer;
 
@@ -14,69 +16,58 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use anyhow::Context as _;
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::AnyPool;
 use tokio::task::JoinHandle;
 
 use crate::runtime::failure::Failure;
 use clock::{Clock, Millis};
+pub use connect::Kind;
+use connect::Pools;
+pub use migrate::Migrated;
 use writer::Writer;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/store/migrations/sqlite");
-
-/// What queries run on.
-pub type Connection = sqlx::SqliteConnection;
-
-/// Connections that read. SQLite reads in the calling thread, so more than a
-/// few only add threads.
-const READERS: u32 = 4;
-
-/// How long a query waits for its turn.
-const TURN: Duration = Duration::from_secs(30);
+/// What queries run on, of either database.
+///
+/// One text serves both: placeholders are `$1`, values are text without U+0000,
+/// `i64`, bytes and NULL. A sum of whole numbers is cast to BIGINT, for it is
+/// NUMERIC on PostgreSQL. Text is ordered by its bytes where the migration says
+/// `COLLATE "C"`.
+pub type Connection = sqlx::AnyConnection;
 
 /// A handle on the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     writer: Writer,
-    readers: SqlitePool,
+    readers: AnyPool,
     clock: Clock,
 }
 
 impl Store {
-    /// Opens the database file, which is created with its folder where there is
+    /// Opens a SQLite file, which is created with its folder where there is
     /// none, and brings its schema up to date. The error says which file.
     pub async fn open(path: impl AsRef<Path>) -> anyhow::Result<Store> {
-        let path = path.as_ref();
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(5))
-            .foreign_keys(true);
-        let open = async {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            let writer = pool(1).connect_with(options.clone()).await?;
-            MIGRATIONS.run(&writer).await?;
-            // Rows wait in a buffer before they are asked for; values are large.
-            let readers = pool(READERS).connect_with(options.pragma("query_only", "ON").row_buffer_size(4)).await?;
-            anyhow::Ok(Store { writer: Writer::new(writer), readers, clock: Clock::system() })
-        };
-        open.await.with_context(|| format!("could not open the database {}", path.display()))
+        let (pools, _) = connect::file(path.as_ref()).await?;
+        Ok(Store::new(pools))
+    }
+
+    /// Opens a PostgreSQL database, over at most so many connections, and brings
+    /// its schema up to date. The error does not repeat the URL, which may hold
+    /// a password.
+    pub async fn postgres(url: &str, connections: u32) -> anyhow::Result<Store> {
+        let (pools, _) = connect::postgres(url, connections).await?;
+        Ok(Store::new(pools))
     }
 
     /// A database that is gone with its last handle.
     pub async fn in_memory() -> anyhow::Result<Store> {
-        // Each connection to memory is a database of its own, so there is one.
-        let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
-        let writer = pool(1).connect_with(options).await?;
-        MIGRATIONS.run(&writer).await?;
-        Ok(Store { readers: writer.clone(), writer: Writer::new(writer), clock: Clock::system() })
+        Ok(Store::new(connect::memory().await?))
+    }
+
+    fn new(pools: Pools) -> Store {
+        let Pools { writers, readers, kind } = pools;
+        Store { writer: Writer::new(writers, kind), readers, clock: Clock::system() }
     }
 
     /// The same database by another clock.
@@ -105,30 +96,31 @@ impl Store {
     }
 
     /// Runs queries in one transaction, which is committed where `work` answers
-    /// Ok and rolled back where it answers Err. Once this has answered Ok, the
-    /// write is durable. Dropping the future before takes back a write that has
-    /// not begun; one that has may be done all the same.
+    /// Ok and rolled back where it answers Err. They may write what is `tenant`'s
+    /// and nothing else. Once this has answered Ok, the write is durable.
+    /// Dropping the future before takes back a write that has not begun; one
+    /// that has may be done all the same.
     pub async fn write<T, E>(
         &self,
+        tenant: &str,
         work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<sqlx::Error> + Send + 'static,
     {
-        self.writer.write(work).await
+        self.writer.write(tenant, work).await
     }
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .min_connections(connections)
-        .max_connections(connections)
-        .acquire_timeout(TURN)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        // A connection to a file does not go away by itself.
-        .test_before_acquire(false)
+/// Brings the schema of a SQLite file up to date and opens nothing else.
+pub async fn migrate_file(path: &Path) -> anyhow::Result<Migrated> {
+    connect::file(path).await.map(|(_, migrated)| migrated)
+}
+
+/// The same for a PostgreSQL database.
+pub async fn migrate_postgres(url: &str) -> anyhow::Result<Migrated> {
+    connect::postgres(url, connect::FEWEST).await.map(|(_, migrated)| migrated)
 }
 
 /// A task of its own, stopped when this is dropped.

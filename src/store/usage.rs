@@ -67,7 +67,7 @@ pub async fn tenants(connection: &mut Connection, room: Room, after: &str, limit
     )
     .bind(after)
     .bind(room.name())
-    .bind(limit)
+    .bind(i64::from(limit))
     .fetch_all(connection)
     .await
 }

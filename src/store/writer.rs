@@ -1,25 +1,39 @@
-//! The one connection that writes.
+//! The connections that write.
 //!
 //! A commit waits for the disk, and the disk takes as long for one row as for
 //! many. So the writes that queued up meanwhile share the next commit, each in
 //! a savepoint of its own, and are answered once it is durable.
+//!
+//! On SQLite there is one queue. On PostgreSQL there are several, each tenant's
+//! writes in the same one, and a transaction holds the turns of all tenants that
+//! it writes for, which other hosts wait for.
 
+use std::fmt::Write;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
-use sqlx::{Connection, Transaction};
+use sqlx::{Any, AnyPool, AssertSqlSafe, Connection as _, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
-/// Writes that share a commit at most: none waits long for others' work.
+use super::Connection;
+use super::connect::Kind;
+
+/// Writes that share a commit at most: none waits long for others' work, and
+/// PostgreSQL keeps so many savepoints of a transaction at hand.
 const BATCH: usize = 64;
 
-/// A handle on the queue of writes. The writer ends with its last handle.
+/// A handle on the queues of writes. The writer ends with its last handle.
 #[derive(Clone)]
-pub struct Writer(mpsc::UnboundedSender<Job>);
+pub struct Writer(Arc<[mpsc::UnboundedSender<Job>]>);
 
-type Job = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Done> + Send>;
+struct Job {
+    turn: Turn,
+    work: Work,
+}
+
+type Work = Box<dyn for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Done> + Send>;
 
 /// A write that has run and is not durable yet.
 struct Done {
@@ -28,24 +42,43 @@ struct Done {
     tell: Box<dyn FnOnce(Result<(), sqlx::Error>) + Send>,
 }
 
+/// The number that stands for a tenant's turn to write. Two tenants with the
+/// same one would share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn(i64);
+
+impl Turn {
+    fn of(tenant: &str) -> Turn {
+        // An application may have locks of its own in the database.
+        let hash = blake3::Hasher::new_derive_key("airlock store turn v1").update(tenant.as_bytes()).finalize();
+        let mut number = [0; 8];
+        hash.as_bytes().iter().zip(&mut number).for_each(|(from, to)| *to = *from);
+        Turn(i64::from_le_bytes(number))
+    }
+}
+
 impl Writer {
-    /// Writes through a pool of one connection.
-    pub fn new(pool: SqlitePool) -> Writer {
-        let (queue, jobs) = mpsc::unbounded_channel();
-        tokio::spawn(work(pool, jobs));
-        Writer(queue)
+    /// Writes over as many connections as the pool may have.
+    pub fn new(pool: AnyPool, kind: Kind) -> Writer {
+        let queues = (0..pool.options().get_max_connections()).map(|_| {
+            let (queue, jobs) = mpsc::unbounded_channel();
+            tokio::spawn(work(pool.clone(), kind, jobs));
+            queue
+        });
+        Writer(queues.collect())
     }
 
     pub async fn write<T, E>(
         &self,
-        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        tenant: &str,
+        work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<sqlx::Error> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let work: Work = Box::new(move |connection| {
             Box::pin(async move {
                 if answer.is_closed() {
                     return Done { keep: false, tell: Box::new(|_| ()) };
@@ -59,17 +92,22 @@ impl Writer {
                 Done { keep, tell }
             })
         });
+        let turn = Turn::of(tenant);
+        let queue = self.0.get(turn.0.rem_euclid(self.0.len().max(1) as i64) as usize);
         // Either fails where the host shuts down, or the work has panicked.
-        self.0.send(job).map_err(|_| sqlx::Error::WorkerCrashed)?;
+        queue.and_then(|queue| queue.send(Job { turn, work }).ok()).ok_or(sqlx::Error::WorkerCrashed)?;
         answered.await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 }
 
-async fn work(pool: SqlitePool, mut jobs: mpsc::UnboundedReceiver<Job>) {
+async fn work(pool: AnyPool, kind: Kind, mut jobs: mpsc::UnboundedReceiver<Job>) {
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
         let mut done = Vec::with_capacity(batch.len());
-        let durable = commit(&pool, batch.drain(..), &mut done).await;
+        let durable = commit(&pool, kind, &mut batch, &mut done).await;
+        // What was not run finds nobody to tell, which its caller takes for an
+        // error.
+        batch.clear();
         if let Err(reason) = &durable {
             tracing::error!(%reason, "a batch of writes failed");
         }
@@ -80,11 +118,10 @@ async fn work(pool: SqlitePool, mut jobs: mpsc::UnboundedReceiver<Job>) {
     }
 }
 
-/// Runs a batch. Err where none of it is certain to be durable; jobs that were
-/// not run then find nobody to tell, which their callers take for an error.
-async fn commit(pool: &SqlitePool, batch: impl Iterator<Item = Job>, done: &mut Vec<Done>) -> Result<(), sqlx::Error> {
+/// Runs a batch. Err where none of it is certain to be durable.
+async fn commit(pool: &AnyPool, kind: Kind, batch: &mut Vec<Job>, done: &mut Vec<Done>) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    let committed = run(&mut connection, batch, done).await;
+    let committed = run(&mut connection, kind, batch, done).await;
     if committed.is_err() {
         // SQLite rolls back by itself where the disk is full or fails. sqlx then
         // takes the connection to be in a transaction for ever; a new one is not.
@@ -94,31 +131,65 @@ async fn commit(pool: &SqlitePool, batch: impl Iterator<Item = Job>, done: &mut 
 }
 
 async fn run(
-    connection: &mut SqliteConnection,
-    batch: impl Iterator<Item = Job>,
+    connection: &mut Connection,
+    kind: Kind,
+    batch: &mut Vec<Job>,
     done: &mut Vec<Done>,
 ) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    for job in batch {
-        let mut savepoint: Transaction<'_, Sqlite> = transaction.begin().await?;
-        let ran = AssertUnwindSafe(job(&mut savepoint)).catch_unwind().await;
-        let keep = ran.as_ref().is_ok_and(|ran| ran.keep);
-        done.extend(ran);
-        if keep {
-            savepoint.commit().await?;
-        } else {
-            savepoint.rollback().await?;
+    let mut transaction = match kind {
+        Kind::Sqlite => connection.begin_with("BEGIN IMMEDIATE").await?,
+        Kind::Postgres => connection.begin_with(AssertSqlSafe(begin(batch))).await?,
+    };
+    // Alone, a write needs no savepoint.
+    if batch.len() == 1
+        && let Some(job) = batch.pop()
+    {
+        return match perform(job, &mut transaction, done).await {
+            true => transaction.commit().await,
+            false => transaction.rollback().await,
+        };
+    }
+    for job in batch.drain(..) {
+        let mut savepoint: Transaction<'_, Any> = transaction.begin().await?;
+        match perform(job, &mut savepoint, done).await {
+            true => savepoint.commit().await?,
+            false => savepoint.rollback().await?,
         }
     }
     transaction.commit().await
+}
+
+/// Answers whether what it did is to stay.
+async fn perform(job: Job, connection: &mut Connection, done: &mut Vec<Done>) -> bool {
+    let ran = AssertUnwindSafe((job.work)(connection)).catch_unwind().await;
+    let keep = ran.as_ref().is_ok_and(|ran| ran.keep);
+    done.extend(ran);
+    keep
+}
+
+/// Begins a transaction with the turns of all that write in it, in one round
+/// trip. In the same order everywhere, so that no two wait for each other. At
+/// the default level each statement sees what was committed before it, and so
+/// all that was written in turns before this.
+fn begin(batch: &[Job]) -> String {
+    let mut turns: Vec<Turn> = batch.iter().map(|job| job.turn).collect();
+    turns.sort_unstable();
+    turns.dedup();
+    let mut sql = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned();
+    for Turn(number) in turns {
+        // Writing to a text can't fail.
+        let _ = write!(sql, "; SELECT pg_advisory_xact_lock({number})");
+    }
+    sql
 }
 
 #[cfg(test)]
 mod tests {
     use futures_util::future::join_all;
 
-    use crate::store::Store;
+    use crate::store::fixture::{Lasting, on_both_databases};
     use crate::store::usage::{self, Room, Usage};
+    use crate::store::{Kind, Store};
 
     const ONE: Usage = Usage { items: 1, bytes: 1 };
 
@@ -131,7 +202,7 @@ mod tests {
     /// Adds one and then ends as told.
     async fn add(store: &Store, end: fn() -> Result<(), sqlx::Error>) -> Result<(), sqlx::Error> {
         store
-            .write(move |connection| {
+            .write("a", move |connection| {
                 Box::pin(async move {
                     usage::add(connection, "a", Room::Outbox, ONE).await?;
                     end()
@@ -140,9 +211,8 @@ mod tests {
             .await
     }
 
-    #[tokio::test]
-    async fn of_a_batch_only_the_failed_is_undone() {
-        let store = Store::in_memory().await.unwrap();
+    async fn of_a_batch_only_the_failed_is_undone(kind: Kind) {
+        let store = Store::fresh(kind).await;
         let ends: [fn() -> Result<(), sqlx::Error>; 3] =
             [|| Ok(()), || Err(sqlx::Error::RowNotFound), || panic!("on purpose")];
         let results = join_all((0..30).map(|n| add(&store, ends[n % 3]))).await;
@@ -157,9 +227,8 @@ mod tests {
         assert!(add(&store, || Ok(())).await.is_ok(), "the writer goes on");
     }
 
-    #[tokio::test]
-    async fn a_write_that_nobody_waits_for_any_more_is_not_begun() {
-        let store = Store::in_memory().await.unwrap();
+    async fn a_write_that_nobody_waits_for_any_more_is_not_begun(kind: Kind) {
+        let store = Store::fresh(kind).await;
         {
             let mut abandoned = Box::pin(add(&store, || Ok(())));
             assert!(futures_util::poll!(&mut abandoned).is_pending());
@@ -168,10 +237,9 @@ mod tests {
         assert_eq!(items(&store).await, 1);
     }
 
-    #[tokio::test]
-    async fn an_operation_that_is_not_polled_holds_nobody_up() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().join("airlock.db")).await.unwrap();
+    async fn an_operation_that_is_not_polled_holds_nobody_up(kind: Kind) {
+        let database = Lasting::new(kind).await;
+        let store = database.open().await;
         let mut idle_writes: Vec<_> = (0..8).map(|_| Box::pin(add(&store, || Ok(())))).collect();
         let mut idle_reads: Vec<_> = (0..8).map(|_| Box::pin(items(&store))).collect();
         for write in &mut idle_writes {
@@ -184,6 +252,12 @@ mod tests {
         assert_eq!(items(&store).await, 9);
     }
 
+    on_both_databases!(
+        of_a_batch_only_the_failed_is_undone,
+        a_write_that_nobody_waits_for_any_more_is_not_begun,
+        an_operation_that_is_not_polled_holds_nobody_up,
+    );
+
     #[tokio::test]
     async fn a_full_disk_fails_writes_and_not_the_writer() {
         let folder = tempfile::tempdir().unwrap();
@@ -192,7 +266,7 @@ mod tests {
             let store = store.clone();
             async move {
                 store
-                    .write(move |connection| {
+                    .write("a", move |connection| {
                         Box::pin(async move {
                             usage::add(connection, "a", Room::Outbox, ONE).await?;
                             sqlx::query("INSERT INTO storage VALUES ('a', $1, $2, NULL, 0)")
@@ -207,7 +281,7 @@ mod tests {
         };
         // The smallest that SQLite takes is what the file has.
         let shrunk: sqlx::Result<()> = store
-            .write(|connection| {
+            .write("a", |connection| {
                 Box::pin(async move { sqlx::query("PRAGMA max_page_count = 1").execute(connection).await.map(|_| ()) })
             })
             .await;

@@ -10,18 +10,24 @@ use anyhow::Context;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use url::Url;
 
-/// A protected database with the tables that `schema` makes.
-pub async fn database(schema: &str) -> anyhow::Result<DatabaseSettings> {
+/// A superuser's URL of an empty database.
+pub async fn empty() -> anyhow::Result<Url> {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let server = std::env::var("AIRLOCK_TEST_POSTGRES").context(
         "this test needs a PostgreSQL server: run it with `make test`, or put tests/with-postgres before the command",
     )?;
-    let id = format!("{}_{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
-    let (name, login) = (format!("airlock_test_case_{id}"), format!("airlock_test_tenant_{id}"));
+    let name = format!("airlock_test_case_{}_{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
     let mut url = Url::parse(&server)?;
     let mut admin = PgConnection::connect(url.as_str()).await?;
     sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await?;
     url.set_path(&name);
+    Ok(url)
+}
+
+/// A protected database with the tables that `schema` makes.
+pub async fn database(schema: &str) -> anyhow::Result<DatabaseSettings> {
+    let mut url = empty().await?;
+    let login = url.path().replace("/airlock_test_case_", "airlock_test_tenant_");
     let mut admin = PgConnection::connect(url.as_str()).await?;
     sqlx::raw_sql(AssertSqlSafe(schema.to_owned())).execute(&mut admin).await.context("schema.postgres.sql")?;
     let tables: Vec<String> = sqlx::query_scalar(

@@ -95,7 +95,7 @@ pub struct Event {
     /// The id of the event whose handler published this one.
     pub cause: Option<String>,
     /// How many events led to this one.
-    pub depth: u32,
+    pub depth: i64,
     /// Milliseconds since the Unix epoch.
     pub created_at: Millis,
 }
@@ -118,8 +118,9 @@ impl Process {
         check(limits, &name, &data)?;
         let id = Uuid::now_v7().to_string();
         let created_at = self.store.now();
+        let writer = identity.clone();
         self.store
-            .write(move |connection| {
+            .write(&writer.tenant.id, move |connection| {
                 Box::pin(async move {
                     let tenant = &identity.tenant.id;
                     let more = Usage { items: 1, bytes: (name.len() + data.len()) as i64 };
@@ -164,7 +165,7 @@ impl Process {
                          FROM outbox WHERE tenant = $1 ORDER BY id DESC LIMIT $2",
                     )
                     .bind(tenant)
-                    .bind(limit)
+                    .bind(i64::from(limit))
                     .fetch_all(connection)
                     .await?;
                     Ok(events)
@@ -190,17 +191,17 @@ fn check(limits: &Limits, name: &str, data: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Kind;
     use crate::store::clock::Clock;
-    use crate::store::fixture::identity;
+    use crate::store::fixture::{identity, on_both_databases};
 
-    async fn events() -> Process {
-        let store = Store::in_memory().await.unwrap().with_clock(Clock::manual(1_700_000_000_000));
+    async fn events(kind: Kind) -> Process {
+        let store = Store::fresh(kind).await.with_clock(Clock::manual(1_700_000_000_000));
         Process::new(store)
     }
 
-    #[tokio::test]
-    async fn a_published_event_is_in_the_outbox_of_its_tenant_alone() {
-        let events = events().await;
+    async fn a_published_event_is_in_the_outbox_of_its_tenant_alone(kind: Kind) {
+        let events = events(kind).await;
         let limits = Limits::default();
         let mut ids = Vec::new();
         for n in 0..3 {
@@ -227,9 +228,8 @@ mod tests {
         assert!(events.recent("b", 10).await.unwrap().is_empty());
     }
 
-    #[tokio::test]
-    async fn names_and_data_are_checked() {
-        let events = events().await;
+    async fn names_and_data_are_checked(kind: Kind) {
+        let events = events(kind).await;
         let limits = Limits { event_bytes: 20, ..Limits::default() };
         let longest = "x".repeat(200);
         for name in ["order.created", "a", "A-1_b:c", &longest] {
@@ -249,4 +249,6 @@ mod tests {
         assert_eq!(failure.limit.unwrap().setting, "limits.event_bytes");
         assert_eq!(events.recent("a", 100).await.unwrap().len(), 4);
     }
+
+    on_both_databases!(a_published_event_is_in_the_outbox_of_its_tenant_alone, names_and_data_are_checked);
 }

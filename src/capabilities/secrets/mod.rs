@@ -11,6 +11,7 @@ mod redact;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -144,17 +145,17 @@ impl Process {
             return Err(Refused::Limit(Limit::SecretBytes, limits.secret_bytes));
         }
         let sealed = self.keys.seal(tenant, name.as_str(), value).ok_or(Refused::NoKey)?;
-        let (tenant, name, now) = (tenant.to_owned(), name.clone(), self.store.now());
+        let (owned, name, now) = (tenant.to_owned(), name.clone(), self.store.now());
         let most = limits.secrets;
         self.store
-            .write(move |connection| {
+            .write(tenant, move |connection| {
                 Box::pin(async move {
                     sqlx::query(
                         "INSERT INTO secrets (tenant, name, key_id, nonce, value, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
                          ON CONFLICT (tenant, name) DO UPDATE SET key_id = excluded.key_id, nonce = excluded.nonce,
                          value = excluded.value, updated_at = excluded.updated_at",
                     )
-                    .bind(&tenant)
+                    .bind(&owned)
                     .bind(name.0)
                     .bind(sealed.key_id)
                     .bind(sealed.nonce)
@@ -163,7 +164,7 @@ impl Process {
                     .execute(&mut *connection)
                     .await?;
                     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM secrets WHERE tenant = $1")
-                        .bind(&tenant)
+                        .bind(&owned)
                         .fetch_one(connection)
                         .await?;
                     if count as u64 > most { Err(Refused::Limit(Limit::Secrets, most)) } else { Ok(()) }
@@ -188,12 +189,12 @@ impl Process {
 
     /// Answers whether there was one.
     pub async fn delete(&self, tenant: &str, name: &Name) -> sqlx::Result<bool> {
-        let (tenant, name) = (tenant.to_owned(), name.clone());
+        let (owned, name) = (tenant.to_owned(), name.clone());
         self.store
-            .write(move |connection| {
+            .write(tenant, move |connection| {
                 Box::pin(async move {
                     let deleted = sqlx::query("DELETE FROM secrets WHERE tenant = $1 AND name = $2")
-                        .bind(tenant)
+                        .bind(owned)
                         .bind(name.0)
                         .execute(connection)
                         .await?;
@@ -207,36 +208,51 @@ impl Process {
     /// with another, so that the other can go. Answers how many that were; does
     /// nothing where one can't be read.
     pub async fn rotate(&self) -> Result<u64, Refused> {
-        #[derive(sqlx::FromRow)]
-        struct Row {
-            tenant: String,
-            name: String,
-            #[sqlx(flatten)]
-            sealed: Sealed,
-        }
         let first = self.keys.first().ok_or(Refused::NoKey)?.id.clone();
-        let keys = self.keys.clone();
-        self.store
-            .write(move |connection| {
+        let (keys, other) = (self.keys.clone(), first.clone());
+        // Each tenant's are written by themselves, so all are tried before.
+        let tenants = self
+            .store
+            .read(move |connection| {
                 Box::pin(async move {
                     let rows: Vec<Row> =
                         sqlx::query_as("SELECT tenant, name, key_id, nonce, value FROM secrets WHERE key_id <> $1")
-                            .bind(first)
-                            .fetch_all(&mut *connection)
+                            .bind(other)
+                            .fetch_all(connection)
                             .await?;
+                    let opened = rows.into_iter().map(|row| row.open(&keys).map(|_| row.tenant));
+                    opened.collect::<Result<BTreeSet<String>, Refused>>()
+                })
+            })
+            .await?;
+        let mut count = 0;
+        for tenant in tenants {
+            count += self.rotate_tenant(&tenant, first.clone()).await?;
+        }
+        Ok(count)
+    }
+
+    async fn rotate_tenant(&self, tenant: &str, first: String) -> Result<u64, Refused> {
+        let (owned, keys) = (tenant.to_owned(), self.keys.clone());
+        self.store
+            .write(tenant, move |connection| {
+                Box::pin(async move {
+                    let rows: Vec<Row> = sqlx::query_as(
+                        "SELECT tenant, name, key_id, nonce, value FROM secrets WHERE tenant = $1 AND key_id <> $2",
+                    )
+                    .bind(owned)
+                    .bind(first)
+                    .fetch_all(&mut *connection)
+                    .await?;
                     let count = rows.len() as u64;
-                    for Row { tenant, name, sealed } in rows {
-                        let value = keys.open(&tenant, &name, &sealed).map_err(|reason| Refused::Unreadable {
-                            tenant: tenant.clone(),
-                            name: name.clone(),
-                            reason,
-                        })?;
-                        let sealed = keys.seal(&tenant, &name, &value).ok_or(Refused::NoKey)?;
+                    for row in rows {
+                        let value = row.open(&keys)?;
+                        let sealed = keys.seal(&row.tenant, &row.name, &value).ok_or(Refused::NoKey)?;
                         sqlx::query(
                             "UPDATE secrets SET key_id = $3, nonce = $4, value = $5 WHERE tenant = $1 AND name = $2",
                         )
-                        .bind(tenant)
-                        .bind(name)
+                        .bind(row.tenant)
+                        .bind(row.name)
                         .bind(sealed.key_id)
                         .bind(sealed.nonce)
                         .bind(sealed.value)
@@ -247,5 +263,23 @@ impl Process {
                 })
             })
             .await
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    tenant: String,
+    name: String,
+    #[sqlx(flatten)]
+    sealed: Sealed,
+}
+
+impl Row {
+    fn open(&self, keys: &Keys) -> Result<Zeroizing<String>, Refused> {
+        keys.open(&self.tenant, &self.name, &self.sealed).map_err(|reason| Refused::Unreadable {
+            tenant: self.tenant.clone(),
+            name: self.name.clone(),
+            reason,
+        })
     }
 }

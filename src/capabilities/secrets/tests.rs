@@ -3,11 +3,12 @@
 use super::cipher::tests::keys;
 use super::{Keys, Name, Process, Refused};
 use crate::runtime::limits::{Limit, Limits};
-use crate::store::Store;
 use crate::store::clock::Clock;
+use crate::store::fixture::on_both_databases;
+use crate::store::{Kind, Store};
 
-async fn store() -> Store {
-    Store::in_memory().await.unwrap().with_clock(Clock::manual(1_700_000_000_000))
+async fn store(kind: Kind) -> Store {
+    Store::fresh(kind).await.with_clock(Clock::manual(1_700_000_000_000))
 }
 
 fn name(text: &str) -> Name {
@@ -26,9 +27,8 @@ async fn get(secrets: &Process, tenant: &str, text: &str) -> String {
     }
 }
 
-#[tokio::test]
-async fn a_secret_is_its_tenants_alone() {
-    let secrets = Process::new(store().await, keys(&[("a", 1)]));
+async fn a_secret_is_its_tenants_alone(kind: Kind) {
+    let secrets = Process::new(store(kind).await, keys(&[("a", 1)]));
     set(&secrets, "acme", "KEY", "first").await;
     set(&secrets, "acme", "KEY", "second").await;
     set(&secrets, "globex", "KEY", "other").await;
@@ -45,9 +45,8 @@ async fn a_secret_is_its_tenants_alone() {
     assert_eq!(get(&secrets, "globex", "KEY").await, "other");
 }
 
-#[tokio::test]
-async fn without_its_key_a_secret_stays_closed_and_the_script_learns_no_more() {
-    let store = store().await;
+async fn without_its_key_a_secret_stays_closed_and_the_script_learns_no_more(kind: Kind) {
+    let store = store(kind).await;
     set(&Process::new(store.clone(), keys(&[("a", 1)])), "acme", "KEY", "sesame").await;
     for other in [keys(&[("a", 2)]), keys(&[("b", 1)]), Keys::default()] {
         let secrets = Process::new(store.clone(), other);
@@ -59,9 +58,8 @@ async fn without_its_key_a_secret_stays_closed_and_the_script_learns_no_more() {
     assert!(refused.unwrap_err().to_string().contains("AIRLOCK_SECRETS_KEYS"));
 }
 
-#[tokio::test]
-async fn keys_are_changed_without_losing_a_secret() {
-    let store = store().await;
+async fn keys_are_changed_without_losing_a_secret(kind: Kind) {
+    let store = store(kind).await;
     let old = Process::new(store.clone(), keys(&[("old", 1)]));
     set(&old, "acme", "A", "one").await;
     set(&old, "globex", "B", "two").await;
@@ -81,9 +79,8 @@ async fn keys_are_changed_without_losing_a_secret() {
     assert_eq!(get(&new, "globex", "B").await, "two");
 }
 
-#[tokio::test]
-async fn number_and_size_are_limited() {
-    let secrets = Process::new(store().await, keys(&[("a", 1)]));
+async fn number_and_size_are_limited(kind: Kind) {
+    let secrets = Process::new(store(kind).await, keys(&[("a", 1)]));
     let limits = Limits { secrets: 2, secret_bytes: 5, ..Limits::default() };
     let set = async |tenant: &str, text: &str, value: &str| secrets.set(tenant, &name(text), value, &limits).await;
     assert!(set("acme", "A", "12345").await.is_ok());
@@ -95,6 +92,13 @@ async fn number_and_size_are_limited() {
     assert!(matches!(set("globex", "D", "").await, Err(Refused::Empty)));
     assert_eq!(secrets.list("acme").await.unwrap().len(), 2, "what was refused is not kept");
 }
+
+on_both_databases!(
+    a_secret_is_its_tenants_alone,
+    without_its_key_a_secret_stays_closed_and_the_script_learns_no_more,
+    keys_are_changed_without_losing_a_secret,
+    number_and_size_are_limited,
+);
 
 #[tokio::test]
 async fn the_file_holds_nothing_readable() {

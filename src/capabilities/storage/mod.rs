@@ -123,7 +123,9 @@ impl Space {
         let expiry = expiry(ttl, self.store.now(), Expiry::Never)?;
         let space = self.clone();
         self.store
-            .write(move |connection| Box::pin(async move { space.put(connection, &key, &value, expiry).await }))
+            .write(&self.tenant, move |connection| {
+                Box::pin(async move { space.put(connection, &key, &value, expiry).await })
+            })
             .await
     }
 
@@ -132,7 +134,7 @@ impl Space {
         keys::check(&key, &self.limits)?;
         let (tenant, now) = (self.tenant.clone(), self.store.now());
         self.store
-            .write(move |connection| {
+            .write(&self.tenant, move |connection| {
                 Box::pin(async move {
                     let gone: Option<(i64, Option<Millis>)> = sqlx::query_as(
                         "DELETE FROM storage WHERE tenant = $1 AND key = $2
@@ -183,7 +185,7 @@ impl Space {
                     .bind(after)
                     .bind(end)
                     .bind(now)
-                    .bind(limit + 1)
+                    .bind(i64::from(limit) + 1)
                     .fetch(connection);
                     let mut page = Page { entries: Vec::new(), next: None };
                     let mut bytes = 0;
@@ -212,7 +214,7 @@ impl Space {
         let expiry = expiry(ttl, now, Expiry::Kept)?;
         let space = self.clone();
         self.store
-            .write(move |connection| {
+            .write(&self.tenant, move |connection| {
                 Box::pin(async move {
                     let before = match live(connection, &space.tenant, &key, now).await? {
                         Some(value) => values::number(&value)?,
@@ -246,7 +248,7 @@ impl Space {
         let expiry = expiry(ttl, now, Expiry::Never)?;
         let space = self.clone();
         self.store
-            .write(move |connection| {
+            .write(&self.tenant, move |connection| {
                 Box::pin(async move {
                     let stored = live(connection, &space.tenant, &key, now).await?;
                     let same = match (&stored, &expected) {

@@ -7,7 +7,7 @@ use crate::store::{Connection, Store};
 
 /// Keys that one round removes. A write adds one key at most, so a tenant that
 /// writes stays ahead of what expires, and no write pays for much of it.
-const ROUND: u32 = 32;
+const ROUND: i64 = 32;
 
 /// Tenants that are looked up at once.
 const TENANTS: u32 = 100;
@@ -69,8 +69,9 @@ async fn every_round(store: &Store, tenant: &str) -> Result<u64, Failure> {
     let mut swept = 0;
     loop {
         let owned = tenant.to_owned();
-        let freed: Usage =
-            store.write(move |connection| Box::pin(async move { round(connection, &owned, now, None).await })).await?;
+        let freed: Usage = store
+            .write(tenant, move |connection| Box::pin(async move { round(connection, &owned, now, None).await }))
+            .await?;
         if freed.items == 0 {
             return Ok(swept);
         }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use super::{PAGE_BYTES, Process, Space};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
-use crate::store::Store;
 use crate::store::clock::Clock;
+use crate::store::fixture::{Lasting, on_both_databases};
 use crate::store::usage::{self, Room, Usage};
+use crate::store::{Kind, Store};
 use crate::tenant::quota::{Account, Ledger, Quotas};
 
 struct Fixture {
@@ -16,9 +17,9 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn new() -> Fixture {
+    async fn new(kind: Kind) -> Fixture {
         let clock = Clock::manual(1_700_000_000_000);
-        let store = Store::in_memory().await.unwrap().with_clock(clock.clone());
+        let store = Store::fresh(kind).await.with_clock(clock.clone());
         Fixture { process: Process::new(store.clone()), store, clock }
     }
 
@@ -39,7 +40,7 @@ impl Fixture {
                 Box::pin(async move {
                     let told = usage::of(&mut *connection, tenant, Room::Storage).await?;
                     let counted = sqlx::query_as(
-                        "SELECT COUNT(*), COALESCE(SUM(LENGTH(CAST(key AS BLOB)) + LENGTH(CAST(value AS BLOB))), 0)
+                        "SELECT COUNT(*), CAST(COALESCE(SUM(OCTET_LENGTH(key) + OCTET_LENGTH(value)), 0) AS BIGINT)
                          FROM storage WHERE tenant = $1",
                     )
                     .bind(tenant)
@@ -74,9 +75,8 @@ impl Space {
     }
 }
 
-#[tokio::test]
-async fn a_value_is_there_until_it_is_deleted() {
-    let fixture = Fixture::new().await;
+async fn a_value_is_there_until_it_is_deleted(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.space("a");
     assert_eq!(space.text("k").await, None);
     assert!(!space.has("k".into()).await.unwrap());
@@ -94,9 +94,8 @@ async fn a_value_is_there_until_it_is_deleted() {
     assert_eq!(fixture.usage("a").await, Usage::default());
 }
 
-#[tokio::test]
-async fn tenants_do_not_see_each_other() {
-    let fixture = Fixture::new().await;
+async fn tenants_do_not_see_each_other(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let (a, b) = (fixture.space("a"), fixture.space("b"));
     a.put_text("k", "1", None).await.unwrap();
     assert_eq!(b.text("k").await, None);
@@ -108,9 +107,8 @@ async fn tenants_do_not_see_each_other() {
     assert_eq!(a.text("k").await.as_deref(), Some("1"));
 }
 
-#[tokio::test]
-async fn an_expired_value_is_not_there_for_any_function() {
-    let fixture = Fixture::new().await;
+async fn an_expired_value_is_not_there_for_any_function(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.space("a");
     for key in ["get", "has", "delete", "cas", "inc"] {
         space.put_text(key, "7", Some(0.5)).await.unwrap();
@@ -130,9 +128,8 @@ async fn an_expired_value_is_not_there_for_any_function() {
     assert_eq!(space.text("inc").await.as_deref(), Some("1"), "it took no time to live over");
 }
 
-#[tokio::test]
-async fn a_time_to_live_is_within_bounds() {
-    let fixture = Fixture::new().await;
+async fn a_time_to_live_is_within_bounds(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.space("a");
     for ttl in [0.001, 3600.0, 315_576_000.0] {
         assert!(space.put_text("k", "1", Some(ttl)).await.is_ok(), "{ttl}");
@@ -147,9 +144,8 @@ async fn a_time_to_live_is_within_bounds() {
     assert_eq!(space.keys("").await, ["k"]);
 }
 
-#[tokio::test]
-async fn setting_again_replaces_the_time_to_live_and_adding_keeps_it() {
-    let fixture = Fixture::new().await;
+async fn setting_again_replaces_the_time_to_live_and_adding_keeps_it(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.space("a");
     space.put_text("set", "1", Some(1.0)).await.unwrap();
     space.put_text("set", "2", None).await.unwrap();
@@ -161,9 +157,8 @@ async fn setting_again_replaces_the_time_to_live_and_adding_keeps_it() {
     assert_eq!(space.keys("").await, ["longer", "set"]);
 }
 
-#[tokio::test]
-async fn what_is_not_json_is_refused() {
-    let fixture = Fixture::new().await;
+async fn what_is_not_json_is_refused(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.space("a");
     for text in ["", "{", "undefined", "1 2", "\0"] {
         let failure = space.put_text("k", text, None).await.unwrap_err();
@@ -174,9 +169,8 @@ async fn what_is_not_json_is_refused() {
     assert!(space.keys("").await.is_empty());
 }
 
-#[tokio::test]
-async fn a_list_has_the_keys_of_the_prefix_in_byte_order() {
-    let fixture = Fixture::new().await;
+async fn a_list_has_the_keys_of_the_prefix_in_byte_order(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.space("a");
     for key in ["a%b", "a%", "aXb", "a_b", "B", "é", "a%b\u{10ffff}", "a&"] {
         space.put_text(key, "1", None).await.unwrap();
@@ -187,9 +181,8 @@ async fn a_list_has_the_keys_of_the_prefix_in_byte_order() {
     assert!(space.keys("%").await.is_empty());
 }
 
-#[tokio::test]
-async fn pages_follow_each_other_without_gaps() {
-    let fixture = Fixture::new().await;
+async fn pages_follow_each_other_without_gaps(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.space("a");
     for n in 0..7 {
         space.put_text(&format!("k{n}"), "1", None).await.unwrap();
@@ -214,9 +207,8 @@ async fn pages_follow_each_other_without_gaps() {
     }
 }
 
-#[tokio::test]
-async fn a_page_of_large_values_ends_early() {
-    let fixture = Fixture::new().await;
+async fn a_page_of_large_values_ends_early(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.space("a");
     let value = format!("\"{}\"", "x".repeat(200_000));
     for n in 0..8 {
@@ -230,9 +222,8 @@ async fn a_page_of_large_values_ends_early() {
     assert_eq!(rest.next, None);
 }
 
-#[tokio::test]
-async fn only_numbers_are_added_to() {
-    let fixture = Fixture::new().await;
+async fn only_numbers_are_added_to(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.space("a");
     assert_eq!(space.increment("n".into(), 1.5, None).await.unwrap(), 1.5);
     assert_eq!(space.increment("n".into(), -0.5, None).await.unwrap(), 1.0);
@@ -249,9 +240,8 @@ async fn only_numbers_are_added_to() {
     assert_eq!(space.text("n").await.as_deref(), Some("1.7e308"));
 }
 
-#[tokio::test]
-async fn comparing_decides_about_setting() {
-    let fixture = Fixture::new().await;
+async fn comparing_decides_about_setting(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.space("a");
     let swap = |expected: Option<&str>, value: &str| {
         let (space, expected, value) = (space.clone(), expected.map(str::to_owned), value.to_owned());
@@ -265,9 +255,8 @@ async fn comparing_decides_about_setting() {
     assert_eq!(space.text("k").await.as_deref(), Some("2"));
 }
 
-#[tokio::test]
-async fn a_tenant_stays_within_its_quotas() {
-    let fixture = Fixture::new().await;
+async fn a_tenant_stays_within_its_quotas(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.limited("a", Quotas { storage_keys: 2, storage_bytes: 20, ..Quotas::default() });
     let hit = |result: Result<(), Failure>| {
         let hit = result.unwrap_err().limit.unwrap();
@@ -291,9 +280,8 @@ async fn a_tenant_stays_within_its_quotas() {
     assert!(fixture.space("b").put_text("a", "1234567890", None).await.is_ok());
 }
 
-#[tokio::test]
-async fn lowered_quotas_still_let_a_tenant_write_less() {
-    let fixture = Fixture::new().await;
+async fn lowered_quotas_still_let_a_tenant_write_less(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     fixture.space("a").put_text("k", "1234567890", None).await.unwrap();
     let lowered = fixture.limited("a", Quotas { storage_bytes: 5, storage_keys: 0, ..Quotas::default() });
     lowered.put_text("k", "12345678", None).await.unwrap();
@@ -301,9 +289,8 @@ async fn lowered_quotas_still_let_a_tenant_write_less() {
     assert!(lowered.put_text("l", "1", None).await.is_err());
 }
 
-#[tokio::test]
-async fn expired_values_take_no_room_from_new_ones() {
-    let fixture = Fixture::new().await;
+async fn expired_values_take_no_room_from_new_ones(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let quotas = Quotas { storage_keys: 100, storage_bytes: 1000, ..Quotas::default() };
     let space = fixture.limited("a", quotas);
     for n in 0..100 {
@@ -318,9 +305,8 @@ async fn expired_values_take_no_room_from_new_ones() {
     assert!(fixture.usage("a").await.bytes <= 1000);
 }
 
-#[tokio::test]
-async fn sweeping_removes_what_has_expired_and_nothing_else() {
-    let fixture = Fixture::new().await;
+async fn sweeping_removes_what_has_expired_and_nothing_else(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     for tenant in ["a", "b", "c"] {
         let space = fixture.space(tenant);
         for n in 0..40 {
@@ -336,11 +322,9 @@ async fn sweeping_removes_what_has_expired_and_nothing_else() {
     assert_eq!(fixture.space("b").keys("").await, ["kept", "later"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_writes_lose_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path().join("airlock.db")).await.unwrap();
-    let space = Process::new(store).space(account("a"), Arc::new(Limits::default()));
+async fn concurrent_writes_lose_nothing(kind: Kind) {
+    let database = Lasting::new(kind).await;
+    let space = Process::new(database.open().await).space(account("a"), Arc::new(Limits::default()));
 
     let increments = (0..50).map(|_| space.increment("n".into(), 1.0, None));
     let mut sums: Vec<f64> = futures_util::future::try_join_all(increments).await.unwrap();
@@ -366,9 +350,8 @@ async fn concurrent_writes_lose_nothing() {
     assert_eq!(space.text("c").await.as_deref(), Some("50"));
 }
 
-#[tokio::test]
-async fn concurrent_writes_do_not_pass_a_limit_together() {
-    let fixture = Fixture::new().await;
+async fn concurrent_writes_do_not_pass_a_limit_together(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
     let space = fixture.limited("a", Quotas { storage_keys: 10, ..Quotas::default() });
     let writes = (0..50).map(|n| space.set(format!("k{n}"), "1".into(), None));
     let written = futures_util::future::join_all(writes).await;
@@ -376,26 +359,66 @@ async fn concurrent_writes_do_not_pass_a_limit_together() {
     assert_eq!(fixture.usage("a").await.items, 10);
 }
 
-#[tokio::test]
-async fn what_was_answered_is_there_after_opening_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("airlock.db");
+async fn what_was_answered_is_there_after_opening_again(kind: Kind) {
+    let database = Lasting::new(kind).await;
     let limits = Arc::new(Limits::default());
     {
-        let store = Store::open(&path).await.unwrap();
+        let store = database.open().await;
         Process::new(store).space(account("a"), limits.clone()).put_text("k", "1", None).await.unwrap();
     }
-    let store = Store::open(&path).await.unwrap();
+    let store = database.open().await;
     assert_eq!(Process::new(store).space(account("a"), limits).text("k").await.as_deref(), Some("1"));
 }
 
-/// Not a check but a measurement: `cargo test --release storage_speed -- --ignored --nocapture`.
+/// Each host has a pool of its own, and they agree all the same.
+async fn hosts_that_share_a_database_write_by_turns(kind: Kind) {
+    let database = Lasting::new(kind).await;
+    let mut spaces = Vec::new();
+    for _ in 0..3 {
+        let process = Process::new(database.open().await);
+        spaces.extend(["a", "b", "c"].map(|tenant| process.space(account(tenant), Arc::new(Limits::default()))));
+    }
+    let increments = (0..180).map(|n| spaces[n % 9].increment("n".into(), 1.0, None));
+    futures_util::future::try_join_all(increments).await.unwrap();
+    for space in spaces {
+        assert_eq!(space.text("n").await.as_deref(), Some("60"));
+    }
+}
+
+on_both_databases!(
+    a_value_is_there_until_it_is_deleted,
+    tenants_do_not_see_each_other,
+    an_expired_value_is_not_there_for_any_function,
+    a_time_to_live_is_within_bounds,
+    setting_again_replaces_the_time_to_live_and_adding_keeps_it,
+    what_is_not_json_is_refused,
+    a_list_has_the_keys_of_the_prefix_in_byte_order,
+    pages_follow_each_other_without_gaps,
+    a_page_of_large_values_ends_early,
+    only_numbers_are_added_to,
+    comparing_decides_about_setting,
+    a_tenant_stays_within_its_quotas,
+    lowered_quotas_still_let_a_tenant_write_less,
+    expired_values_take_no_room_from_new_ones,
+    sweeping_removes_what_has_expired_and_nothing_else,
+    concurrent_writes_do_not_pass_a_limit_together,
+    concurrent_writes_lose_nothing,
+    what_was_answered_is_there_after_opening_again,
+    hosts_that_share_a_database_write_by_turns,
+);
+
+/// Not a check but a measurement: `tests/with-postgres cargo test --release storage_speed -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
 async fn storage_speed() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path().join("airlock.db")).await.unwrap();
-    let space = Process::new(store).space(account("a"), Arc::new(Limits::default()));
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        println!("{kind:?}");
+        measure(Lasting::new(kind).await).await;
+    }
+}
+
+async fn measure(database: Lasting) {
+    let space = Process::new(database.open().await).space(account("a"), Arc::new(Limits::default()));
     let value = format!("\"{}\"", "x".repeat(100));
     for lanes in [1, 32] {
         for verb in ["set", "get"] {

@@ -21,6 +21,7 @@ use crate::capabilities::db::access::{Access, Mode};
 use crate::capabilities::db::deadline::Deadline;
 use crate::capabilities::db::error::place;
 use crate::capabilities::db::statement::Verb;
+use crate::files;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
 
@@ -253,13 +254,9 @@ static TURNING_TO_LOG: Mutex<()> = Mutex::new(());
 /// Opens a file, without guards, and makes it where it is not there.
 pub fn open(path: &Path) -> anyhow::Result<Connection> {
     if let Some(directory) = path.parent() {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        // For this user alone.
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(directory)?;
+        files::private_folder(directory)?;
     }
+    files::private_file(path)?;
     // Without SQLITE_OPEN_URI: a path is a path.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
