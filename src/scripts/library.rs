@@ -170,7 +170,7 @@ impl Library {
         + 'static,
     ) -> Result<T, Refused> {
         let owner = tenant.to_owned();
-        let done = self.store.write(move |connection| {
+        let done = self.store.write(tenant, move |connection| {
             Box::pin(async move {
                 let done = work(&mut *connection).await?;
                 rows::touch(connection, &owner).await?;

@@ -20,6 +20,7 @@ use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, Status};
 use crate::scripts::Script;
 use crate::scripts::shelf::Place;
+use crate::tenant::quota::Exceeded;
 use crate::tenant::{self, Execution, Identity, Tenant};
 
 const PREFIX: &str = "/api/custom/";
@@ -61,17 +62,9 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
         return Err(Problem::unavailable("scripts_disabled", "Scripts are switched off on this host."));
     }
 
+    let identity = Arc::new(identify(found.tenant, caller, script, &id));
     let admission = app.scripts.admit(&found.tenant.id).map_err(|exceeded| {
-        tracing::warn!(
-            execution_id = id.0,
-            tenant_id = found.tenant.id,
-            script = script.name,
-            quota = exceeded.quota.name(),
-            quota_value = exceeded.value,
-            used = exceeded.used,
-            setting = exceeded.quota.setting(),
-            "a call was refused: its tenant has used up a quota",
-        );
+        note_quota(&identity, &exceeded);
         Problem::quota(&exceeded)
     })?;
 
@@ -85,28 +78,43 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
             "The request is larger, as JSON, than the {most} that a script takes; the host's setting {setting} changes the limit."
         )));
     }
-    let identity = Arc::new(identify(found.tenant, caller, script, &id));
     let call = Invoke { script: script.clone(), identity: identity.clone(), input };
-    match app.scripts.invoke(call, admission).await {
-        Invocation::Ended(outcome) => {
-            write_logs(&identity, &outcome);
-            conclude(&identity, &outcome)
-        }
-        Invocation::Busy => {
-            tracing::warn!(execution_id = id.0, script = script.name, "no sandbox was free in time");
-            Err(Problem::unavailable("no_sandbox", "No sandbox was free in time.").retry())
-        }
-        Invocation::Broken(reason) => {
-            tracing::error!(
-                execution_id = id.0,
-                script = script.name,
-                tenant_id = identity.tenant.id,
-                reason,
-                "the script cannot run"
-            );
-            Err(Problem::internal())
+    let outcome = app.scripts.invoke(call, admission).await.ended(&identity)?;
+    write_logs(&identity, &outcome);
+    conclude(&identity, &outcome)
+}
+
+impl Invocation {
+    /// How the script ended; the problem of one that did not begin goes to the log.
+    pub fn ended(self, identity: &Identity) -> Result<Box<Outcome>, Problem> {
+        let execution_id = &identity.execution.id;
+        let (script, tenant_id) = (&identity.script.name, &identity.tenant.id);
+        match self {
+            Invocation::Ended(outcome) => Ok(outcome),
+            Invocation::Busy => {
+                tracing::warn!(execution_id, script, tenant_id, "no sandbox was free in time");
+                Err(Problem::unavailable("no_sandbox", "No sandbox was free in time.").retry())
+            }
+            Invocation::Broken(reason) => {
+                tracing::error!(execution_id, script, tenant_id, reason, "the script cannot run");
+                Err(Problem::internal())
+            }
         }
     }
+}
+
+/// A call was refused for want of a quota.
+pub fn note_quota(identity: &Identity, exceeded: &Exceeded) {
+    tracing::warn!(
+        execution_id = identity.execution.id,
+        tenant_id = identity.tenant.id,
+        script = identity.script.name,
+        quota = exceeded.quota.name(),
+        quota_value = exceeded.value,
+        used = exceeded.used,
+        setting = exceeded.quota.setting(),
+        "a call was refused: its tenant has used up a quota",
+    );
 }
 
 /// The scripts at a path, and the tenant whose they are.
@@ -164,7 +172,7 @@ fn options(allow: &str) -> Result<Response, Problem> {
     Ok(response)
 }
 
-fn identify(tenant: &Tenant, caller: Option<&Caller>, script: &Script, id: &ExecutionId) -> Identity {
+pub fn identify(tenant: &Tenant, caller: Option<&Caller>, script: &Script, id: &ExecutionId) -> Identity {
     Identity {
         tenant: tenant.clone(),
         user: caller.map(|caller| caller.user.clone()),
@@ -178,29 +186,34 @@ fn identify(tenant: &Tenant, caller: Option<&Caller>, script: &Script, id: &Exec
     }
 }
 
+/// Why a call did not complete.
+pub fn note_failure(identity: &Identity, outcome: &Outcome, code: &str) {
+    let error = outcome.error.clone().unwrap_or_default();
+    let limit = error.limit.as_ref();
+    tracing::error!(
+        execution_id = identity.execution.id,
+        tenant_id = identity.tenant.id,
+        script = identity.script.name,
+        file = identity.script.file,
+        error = error.name,
+        reason = error.message,
+        line = error.line,
+        column = error.column,
+        stack = error.stack,
+        limit = limit.map(|limit| limit.name.as_str()),
+        limit_value = limit.map(|limit| limit.value),
+        used = limit.map(|limit| limit.used),
+        setting = limit.map(|limit| limit.setting.as_str()),
+        duration_ms = outcome.duration.as_millis() as u64,
+        fuel = outcome.fuel,
+        memory_bytes = outcome.memory_bytes,
+        "the script did not complete: {code}",
+    );
+}
+
 fn conclude(identity: &Identity, outcome: &Outcome) -> Result<Response, Problem> {
     let failed = |code, status: StatusCode, detail: &str| {
-        let error = outcome.error.clone().unwrap_or_default();
-        let limit = error.limit.as_ref();
-        tracing::error!(
-            execution_id = identity.execution.id,
-            tenant_id = identity.tenant.id,
-            script = identity.script.name,
-            file = identity.script.file,
-            error = error.name,
-            reason = error.message,
-            line = error.line,
-            column = error.column,
-            stack = error.stack,
-            limit = limit.map(|limit| limit.name.as_str()),
-            limit_value = limit.map(|limit| limit.value),
-            used = limit.map(|limit| limit.used),
-            setting = limit.map(|limit| limit.setting.as_str()),
-            duration_ms = outcome.duration.as_millis() as u64,
-            fuel = outcome.fuel,
-            memory_bytes = outcome.memory_bytes,
-            "the script did not complete: {code}",
-        );
+        note_failure(identity, outcome, code);
         Err(Problem::new(status, code, detail))
     };
     let internal = StatusCode::INTERNAL_SERVER_ERROR;
@@ -222,7 +235,7 @@ fn conclude(identity: &Identity, outcome: &Outcome) -> Result<Response, Problem>
 }
 
 /// The script's log lines, one event each, at the level they were written at.
-fn write_logs(identity: &Identity, outcome: &Outcome) {
+pub fn write_logs(identity: &Identity, outcome: &Outcome) {
     #[derive(serde::Deserialize)]
     struct Line {
         #[serde(default)]

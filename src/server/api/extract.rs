@@ -2,9 +2,9 @@
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
@@ -154,11 +154,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Body<T>, Problem> {
         let (head, body) = request.into_parts();
-        let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(request::essence);
-        if !request::is_json(kind.as_deref()) {
-            let detail = "This takes JSON: send it with `Content-Type: application/json`.";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail).closing());
-        }
+        require_json(&head.headers)?;
         let bytes = request::read_at_most(&head.headers, body, MAX_BODY, "", &api.app.server).await?;
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -175,6 +171,16 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
             .map_err(|reason| Problem::bad_request("body_not_json", format!("The body is not JSON: {reason}.")))?;
         Ok(Body(value))
     }
+}
+
+/// Refuses a body that is not said to be JSON.
+pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(request::essence);
+    if request::is_json(kind.as_deref()) {
+        return Ok(());
+    }
+    let detail = "This takes JSON: send it with `Content-Type: application/json`.";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail).closing())
 }
 
 /// A message of a parser as a sentence.

@@ -5,6 +5,7 @@
 //! works within the caller's tenant alone: no path, query or body names one.
 //! What goes wrong is a [`Problem`] with a stable code.
 
+mod calls;
 mod document;
 mod extract;
 mod me;
@@ -41,6 +42,7 @@ pub struct Api {
 /// Every resource; a new one is a line here.
 fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(document::begin())
+        .merge(calls::routes())
         .merge(me::routes())
         .merge(scripts::routes())
         .merge(versions::routes())

@@ -1,5 +1,6 @@
 //! The management API on a real host, asked through its router.
 
+mod calls;
 mod permissions;
 mod scripts;
 
@@ -40,7 +41,8 @@ token = "gus"
 
 pub struct Fixture {
     router: Router,
-    _folder: tempfile::TempDir,
+    pub host: Arc<Host>,
+    folder: Arc<tempfile::TempDir>,
 }
 
 pub struct Answer {
@@ -58,14 +60,24 @@ impl Answer {
 
 impl Fixture {
     pub async fn new(more: &str) -> Fixture {
-        let folder = tempfile::tempdir().unwrap();
+        Fixture::beside(more, Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    /// Another host on the same database.
+    pub async fn another(&self) -> Fixture {
+        Fixture::beside("", self.folder.clone()).await
+    }
+
+    async fn beside(more: &str, folder: Arc<tempfile::TempDir>) -> Fixture {
         let file = folder.path().join("airlock.toml");
         std::fs::write(&file, format!("{SETTINGS}\n{more}")).unwrap();
+        std::fs::write(folder.path().join("double.js"), "export default (n) => 2 * n").unwrap();
         let settings = Settings::load(Some(&file), |_| None).unwrap_or_else(|error| panic!("{error}"));
-        let host = Host::builder(settings).cache(cache()).open().await.unwrap();
+        let mut host = Host::builder(settings).cache(cache()).open().await.unwrap();
+        assert!(host.load_scripts().await.is_empty());
         let host = Arc::new(host);
         let app = Arc::new(App::new(host.settings(), host.places().clone(), host.clone()));
-        Fixture { router: whole(app, Some(host)), _folder: folder }
+        Fixture { router: whole(app, Some(host.clone())), host, folder }
     }
 
     /// Asks as a user; `""` is nobody. A null body is none.

@@ -2,7 +2,8 @@
 
 use super::*;
 
-const ALL: &[&str] = &["Script.Create", "Script.Read", "Script.Update", "Script.Delete", "Script.Grant"];
+const ALL: &[&str] =
+    &["Script.Create", "Script.Read", "Script.Update", "Script.Delete", "Script.Execute", "Script.Grant"];
 
 /// Method, route, a path of it, a body, the permission it needs, and the status
 /// that somebody gets who has it and no other.
@@ -19,6 +20,9 @@ const ROUTES: &[(&str, &str, &str, &str, &str, u16)] = &[
     ("POST", "/api/scripts/{script}/versions", "/api/scripts/kept/versions", r#"{"source": "export default () => 3"}"#, "Script.Update", 201),
     ("GET", "/api/scripts/{script}/versions/{number}", "/api/scripts/kept/versions/1", "", "Script.Read", 200),
     ("POST", "/api/scripts/{script}/versions/{number}/deploy", "/api/scripts/kept/versions/1/deploy", "{}", "Script.Update", 200),
+    ("POST", "/api/scripts/{script}/enable", "/api/scripts/kept/enable", "", "Script.Update", 200),
+    ("POST", "/api/scripts/{script}/invoke", "/api/scripts/kept/invoke", "7", "Script.Execute", 200),
+    ("POST", "/api/scripts/{script}/run", "/api/scripts/kept/run", "{}", "Script.Execute", 200),
     ("GET", "/api/scripts/{script}/compare", "/api/scripts/kept/compare?from=1&to=2", "", "Script.Read", 200),
 ];
 
