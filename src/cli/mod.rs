@@ -4,6 +4,7 @@ mod compile;
 mod db;
 mod inspect;
 mod migrate;
+mod remote;
 mod report;
 mod run;
 mod secrets;
@@ -47,9 +48,13 @@ struct Arguments {
 enum Verb {
     Compile(compile::Arguments),
     Db(db::Arguments),
+    Deploy(remote::deploy::Arguments),
     Inspect(inspect::Arguments),
+    Invoke(remote::invoke::Arguments),
     Migrate(migrate::Arguments),
+    Rollback(remote::scripts::Rollback),
     Run(run::Arguments),
+    Scripts(remote::scripts::Arguments),
     Secrets(secrets::Arguments),
     Serve(serve::Arguments),
 }
@@ -69,6 +74,10 @@ pub fn main() -> ExitCode {
             match arguments.verb {
                 Verb::Compile(arguments) => compile::run(arguments).await,
                 Verb::Db(arguments) => db::run(arguments).await,
+                Verb::Deploy(arguments) => remote::deploy::run(arguments).await,
+                Verb::Invoke(arguments) => remote::invoke::run(arguments).await,
+                Verb::Rollback(arguments) => remote::scripts::rollback(arguments).await,
+                Verb::Scripts(arguments) => remote::scripts::run(arguments).await,
                 Verb::Inspect(arguments) => inspect::run(arguments),
                 Verb::Migrate(arguments) => migrate::run(arguments).await,
                 Verb::Run(arguments) => run::run(arguments).await,
