@@ -24,10 +24,11 @@ use crate::scripts::shelf::Places;
 use crate::scripts::{Library, Script};
 use crate::server::{Invocation, Invoke, Scripts};
 use crate::settings::{ScriptSettings, ServiceKind, Settings};
-use crate::store::clock::Clock;
+use crate::store::clock::{Clock, Millis};
 use crate::store::{self, Migrated, Store};
 use crate::tenant::quota::{Admission, Exceeded, Ledger, Refusal};
-use crate::tenant::{Identity, People, Permissions, User};
+use crate::tenant::token::Tokens;
+use crate::tenant::{Authority, Identity, People, Permissions, User};
 
 /// The host's own database, in the data folder where settings name none.
 const STORE: &str = "airlock.db";
@@ -42,6 +43,8 @@ pub struct Host {
     people: People,
     places: Arc<Places>,
     library: Arc<Library>,
+    tokens: Arc<Tokens>,
+    store: Store,
     /// By the script's name.
     programs: HashMap<String, Loaded>,
 }
@@ -119,6 +122,16 @@ impl Host {
     /// The tenants, and the scripts that each has now.
     pub fn places(&self) -> &Arc<Places> {
         &self.places
+    }
+
+    /// The tokens that users have made.
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
+    }
+
+    /// Milliseconds since the Unix epoch, by the host's clock.
+    pub fn now(&self) -> Millis {
+        self.store.now()
     }
 
     /// The scripts that tenants keep in the host's database.
@@ -199,7 +212,7 @@ impl Host {
             Err(reason) => return Invocation::Broken(reason),
         };
         let mut identity = Identity::clone(&request.identity);
-        identity.user = self.runs_as(script, &identity);
+        identity.user = self.runs_as(script, &identity, &request.authority);
         let run = Run {
             identity: Arc::new(identity),
             limits: Arc::new(script.limits.clone()),
@@ -230,9 +243,9 @@ impl Host {
 
     /// Who a call runs as that begins now: its user, with the permissions of
     /// now, and without a user the script's service account.
-    fn runs_as(&self, script: &Script, identity: &Identity) -> Option<User> {
+    fn runs_as(&self, script: &Script, identity: &Identity, authority: &Authority) -> Option<User> {
         match &identity.user {
-            Some(user) => Some(self.people.user(&identity.tenant.id, &user.id).unwrap_or_else(|| {
+            Some(user) => Some(authority.user(&self.people, &identity.tenant.id, user).unwrap_or_else(|| {
                 // Gone since the request came in.
                 User { permissions: Permissions::default(), ..user.clone() }
             })),
@@ -310,19 +323,20 @@ impl Builder {
         let process = Arc::new(process(&mut self, store.clone()).await?);
         let places = Arc::new(Places::new(&self.settings));
         let settings = Arc::new(self.settings);
-        let library = Library::new(store, places.clone(), settings.clone(), engine.clone(), process.clone());
+        let tokens = Arc::new(Tokens::new(store.clone()));
+        let library = Library::new(store.clone(), places.clone(), settings.clone(), engine.clone(), process.clone());
         library.look().await.context("reading the scripts in the host's database")?;
         let library = Arc::new(library);
         tokio::spawn(watch(Arc::downgrade(&library)));
-        let host = Host { engine, process, settings, people, places, library, programs: HashMap::new() };
+        let host = Host { engine, process, settings, people, places, library, tokens, store, programs: HashMap::new() };
         host.provision().await?;
         Ok(host)
     }
 }
 
 impl Scripts for Host {
-    fn user(&self, tenant: &str, id: &str) -> Option<User> {
-        self.people.user(tenant, id)
+    fn people(&self) -> &People {
+        &self.people
     }
 
     fn admit(&self, tenant: &str) -> Result<Admission, Exceeded> {

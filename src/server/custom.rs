@@ -37,7 +37,7 @@ pub async fn serve(State(app): State<Arc<App>>, Extension(id): Extension<Executi
 async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Served) -> Result<Response, Problem> {
     let _permit = app.begin()?;
     let (head, body) = request.into_parts();
-    let caller = app.caller(&head.headers)?;
+    let caller = app.caller(&head.headers).await?;
     let caller = caller.as_ref();
     if let Some(caller) = caller {
         served.tenant.clone_from(&caller.tenant);
@@ -78,7 +78,8 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
             "The request is larger, as JSON, than the {most} that a script takes; the host's setting {setting} changes the limit."
         )));
     }
-    let call = Invoke { script: script.clone(), identity: identity.clone(), input };
+    let authority = caller.map(|caller| caller.authority.clone()).unwrap_or_default();
+    let call = Invoke { script: script.clone(), identity: identity.clone(), authority, input };
     let outcome = app.scripts.invoke(call, admission).await.ended(&identity)?;
     write_logs(&identity, &outcome);
     conclude(&identity, &outcome)

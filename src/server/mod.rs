@@ -41,8 +41,9 @@ use crate::scripts::Script;
 use crate::scripts::shelf::Places;
 use crate::settings::{ServerSettings, Settings};
 use crate::tenant::quota::{Admission, Exceeded};
-use crate::tenant::{Identity, User};
-use auth::{Caller, Directory};
+use crate::tenant::token::Tokens;
+use crate::tenant::{Authority, Identity, People};
+use auth::{Caller, Credentials};
 use problem::Problem;
 
 /// What runs scripts.
@@ -50,8 +51,8 @@ pub trait Scripts: Send + Sync + 'static {
     /// Lets a tenant make a call, or refuses it. Asked before a request's body
     /// is read: what is still being sent takes room as well.
     fn admit(&self, tenant: &str) -> Result<Admission, Exceeded>;
-    /// A user with the permissions of now; None where there is none any more.
-    fn user(&self, tenant: &str, id: &str) -> Option<User>;
+    /// The users, with the permissions of now.
+    fn people(&self) -> &People;
 
     /// Runs a script once. The future is dropped when the caller goes away or
     /// the host has to stop; the call must end with it.
@@ -64,6 +65,8 @@ pub struct Invoke {
     pub script: Arc<Script>,
     /// Whose user is looked up once more when the call begins.
     pub identity: Arc<Identity>,
+    /// Where the user's permissions come from then.
+    pub authority: Authority,
     /// The entry's one argument, as JSON text: `req`, as request.rs shapes it.
     pub input: String,
 }
@@ -85,7 +88,7 @@ struct App {
     server: ServerSettings,
     scripts_enabled: bool,
     places: Arc<Places>,
-    directory: Directory,
+    credentials: Credentials,
     scripts: Arc<dyn Scripts>,
     /// Requests under way.
     requests: Arc<Semaphore>,
@@ -94,12 +97,12 @@ struct App {
 }
 
 impl App {
-    fn new(settings: &Settings, places: Arc<Places>, scripts: Arc<dyn Scripts>) -> App {
+    fn new(settings: &Settings, places: Arc<Places>, scripts: Arc<dyn Scripts>, tokens: Option<Arc<Tokens>>) -> App {
         App {
             server: settings.server.clone(),
             scripts_enabled: settings.scripts_enabled,
             places,
-            directory: Directory::new(&settings.users),
+            credentials: Credentials::new(&settings.users, tokens),
             scripts,
             requests: Arc::new(Semaphore::new(settings.server.max_requests)),
             stopping: AtomicBool::new(false),
@@ -107,10 +110,8 @@ impl App {
     }
 
     /// Who calls; None where the request names nobody.
-    fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
-        let Some(known) = self.directory.caller(headers)? else { return Ok(None) };
-        let user = self.scripts.user(&known.tenant, &known.user.id).ok_or_else(Problem::unauthorized)?;
-        Ok(Some(Caller { tenant: known.tenant.clone(), user }))
+    async fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+        self.credentials.caller(headers, self.scripts.people()).await
     }
 
     /// Counts a request as under way, or refuses it.

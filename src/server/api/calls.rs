@@ -253,7 +253,8 @@ impl Prepared {
             note_quota(&identity, &exceeded);
             Problem::quota(&exceeded)
         })?;
-        Ok(Prepared { call: Invoke { script, identity: Arc::new(identity), input }, admission })
+        let authority = caller.authority.clone();
+        Ok(Prepared { call: Invoke { script, identity: Arc::new(identity), authority, input }, admission })
     }
 
     async fn complete(self, api: &Api) -> Result<Outcome, Problem> {

@@ -27,6 +27,6 @@ struct Me {
 /// Who calls
 #[utoipa::path(get, path = "/api/me", tag = "tokens", responses((status = 200, body = Me)))]
 async fn me(caller: Caller) -> Json<Me> {
-    let Caller { tenant, user } = caller;
+    let Caller { tenant, user, .. } = caller;
     Json(Me { tenant, user: user.id, name: user.name, email: user.email, permissions: user.permissions.into() })
 }

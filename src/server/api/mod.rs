@@ -12,6 +12,7 @@ mod me;
 mod scripts;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod versions;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ fn resources() -> OpenApiRouter<Api> {
         .merge(calls::routes())
         .merge(me::routes())
         .merge(scripts::routes())
+        .merge(tokens::routes())
         .merge(versions::routes())
 }
 
@@ -65,7 +67,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(app: Arc<App>, host: Arc<Host>) 
 async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let answer = async {
         let _permit = api.app.begin()?;
-        let caller = api.app.caller(request.headers())?.ok_or_else(Problem::unauthorized)?;
+        let caller = api.app.caller(request.headers()).await?.ok_or_else(Problem::unauthorized)?;
         let served = Served { tenant: caller.tenant.clone(), user: Some(caller.user.id.clone()), script: None };
         request.extensions_mut().insert(caller);
         let mut response = next.run(request).await;

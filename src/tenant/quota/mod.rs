@@ -51,6 +51,8 @@ limits! {
     /// Bytes of all their versions, which are kept: years of daily changes to a
     /// few dozen scripts.
     ScriptBytes script_bytes: Size = 256 << 20;
+    /// Tokens that its users made and that have not expired.
+    Tokens tokens: Count = 200;
 }
 
 impl Quota {

@@ -2,6 +2,13 @@
 
 use super::*;
 
+on_both_databases!(
+    an_application_calls_a_script,
+    a_run_says_how_it_ended,
+    a_stored_script_answers_http_requests,
+    scripts_of_the_settings_are_only_read
+);
+
 const EMBEDDED: &str = "
     [[scripts]]
     name = 'double'
@@ -12,9 +19,8 @@ const EMBEDDED: &str = "
     permissions = ['Script.Execute']
     token = 'app'";
 
-#[tokio::test]
-async fn an_application_calls_a_script() {
-    let host = Fixture::new(EMBEDDED).await;
+async fn an_application_calls_a_script(kind: Kind) {
+    let host = Fixture::on(kind, EMBEDDED).await;
     let validate = "export default (order) => {
         if (order === null) throw new TypeError('there is no order');
         return { valid: order.total > 0, errors: order.total > 0 ? [] : ['no total'], who: context.user.id };
@@ -47,9 +53,8 @@ async fn an_application_calls_a_script() {
     assert_eq!(call("/api/scripts/validate/invoke", json!({ "total": 1 })).await.json["valid"], true);
 }
 
-#[tokio::test]
-async fn a_run_says_how_it_ended() {
-    let host = Fixture::new(EMBEDDED).await;
+async fn a_run_says_how_it_ended(kind: Kind) {
+    let host = Fixture::on(kind, EMBEDDED).await;
     let sources = [
         "export default (input) => { console.info('began'); return { version: 1, input }; }\nexport const other = () => 'o';",
         "export default (input) => { throw new RangeError('never'); }",
@@ -80,9 +85,8 @@ async fn a_run_says_how_it_ended() {
     assert_eq!(accepted.headers["location"], format!("/api/executions/{}", accepted.json["id"].as_str().unwrap()));
 }
 
-#[tokio::test]
-async fn a_stored_script_answers_http_requests() {
-    let host = Fixture::new("").await;
+async fn a_stored_script_answers_http_requests(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
     let draft = json!({ "name": "orders", "type": "http", "http": { "path": "/orders/{id}", "methods": ["GET"] } });
     let sources = [
         "export default (req) => ({ version: 1, id: req.params.id, script: context.script.id })",
@@ -122,10 +126,9 @@ async fn a_stored_script_answers_http_requests() {
     assert_eq!(get("ann", "/api/custom/purchases/7").await.code(), "not_found");
 }
 
-#[tokio::test]
-async fn scripts_of_the_settings_are_only_read() {
+async fn scripts_of_the_settings_are_only_read(kind: Kind) {
     let more = "[[scripts]]\nname = 'double'\nfile = 'double.js'\ntype = 'http'\npath = '/double'\ntenants = ['acme']";
-    let host = Fixture::new(more).await;
+    let host = Fixture::on(kind, more).await;
     host.add(json!({ "name": "another", "type": "embedded" }), &[]).await;
     let names: Vec<_> = host.get("/api/scripts").await["items"]
         .as_array()

@@ -3,6 +3,7 @@
 mod calls;
 mod permissions;
 mod scripts;
+mod tokens;
 
 use axum::body::Body as Content;
 use axum::http::{Method, Request as HttpRequest, StatusCode};
@@ -13,6 +14,10 @@ use tower::ServiceExt;
 use super::*;
 use crate::server::router as whole;
 use crate::settings::Settings;
+use crate::store::Kind;
+use crate::store::fixture::{on_both_databases, postgres};
+
+on_both_databases!(only_a_known_token_is_let_in, the_document_describes_every_route);
 
 /// A host of two tenants. A user's token is their id.
 const SETTINGS: &str = r#"
@@ -43,6 +48,7 @@ pub struct Fixture {
     router: Router,
     pub host: Arc<Host>,
     folder: Arc<tempfile::TempDir>,
+    more: String,
 }
 
 pub struct Answer {
@@ -59,16 +65,20 @@ impl Answer {
 }
 
 impl Fixture {
-    pub async fn new(more: &str) -> Fixture {
-        Fixture::beside(more, Arc::new(tempfile::tempdir().unwrap())).await
+    pub async fn on(kind: Kind, more: &str) -> Fixture {
+        let store = match kind {
+            Kind::Sqlite => String::new(),
+            Kind::Postgres => format!("[store]\nurl = {:?}", postgres().await),
+        };
+        Fixture::beside(format!("{more}\n{store}"), Arc::new(tempfile::tempdir().unwrap())).await
     }
 
     /// Another host on the same database.
     pub async fn another(&self) -> Fixture {
-        Fixture::beside("", self.folder.clone()).await
+        Fixture::beside(self.more.clone(), self.folder.clone()).await
     }
 
-    async fn beside(more: &str, folder: Arc<tempfile::TempDir>) -> Fixture {
+    async fn beside(more: String, folder: Arc<tempfile::TempDir>) -> Fixture {
         let file = folder.path().join("airlock.toml");
         std::fs::write(&file, format!("{SETTINGS}\n{more}")).unwrap();
         std::fs::write(folder.path().join("double.js"), "export default (n) => 2 * n").unwrap();
@@ -76,8 +86,8 @@ impl Fixture {
         let mut host = Host::builder(settings).cache(cache()).open().await.unwrap();
         assert!(host.load_scripts().await.is_empty());
         let host = Arc::new(host);
-        let app = Arc::new(App::new(host.settings(), host.places().clone(), host.clone()));
-        Fixture { router: whole(app, Some(host.clone())), host, folder }
+        let app = Arc::new(App::new(host.settings(), host.places().clone(), host.clone(), Some(host.tokens().clone())));
+        Fixture { router: whole(app, Some(host.clone())), host, folder, more }
     }
 
     /// Asks as a user; `""` is nobody. A null body is none.
@@ -134,9 +144,8 @@ fn cache() -> std::path::PathBuf {
     program.with_file_name("airlock-machine-code")
 }
 
-#[tokio::test]
-async fn only_a_known_token_is_let_in() {
-    let host = Fixture::new("").await;
+async fn only_a_known_token_is_let_in(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
     for (user, status) in [("", 401), ("stranger", 401), ("ann", 200), ("nobody", 200)] {
         let answer = host.ask(user, "GET", "/api/me", Value::Null).await;
         assert_eq!(answer.status, status, "{user}: {}", answer.json);
@@ -148,9 +157,8 @@ async fn only_a_known_token_is_let_in() {
     assert_eq!(host.ask("ann", "GET", "/api/nothing", Value::Null).await.code(), "not_found");
 }
 
-#[tokio::test]
-async fn the_document_describes_every_route() {
-    let host = Fixture::new("").await;
+async fn the_document_describes_every_route(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
     let document = host.ask("", "GET", DOCUMENT, Value::Null).await.json;
     assert_eq!(document["openapi"].as_str().map(|version| version.starts_with("3.")), Some(true));
     let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());

@@ -2,8 +2,17 @@
 
 use super::*;
 
-const ALL: &[&str] =
-    &["Script.Create", "Script.Read", "Script.Update", "Script.Delete", "Script.Execute", "Script.Grant"];
+on_both_databases!(each_route_needs_its_permission_and_no_other, no_route_is_left_out);
+
+const ALL: &[&str] = &[
+    "Script.Create",
+    "Script.Read",
+    "Script.Update",
+    "Script.Delete",
+    "Script.Execute",
+    "Script.Grant",
+    "Token.Manage",
+];
 
 /// Method, route, a path of it, a body, the permission it needs, and the status
 /// that somebody gets who has it and no other.
@@ -23,14 +32,16 @@ const ROUTES: &[(&str, &str, &str, &str, &str, u16)] = &[
     ("POST", "/api/scripts/{script}/enable", "/api/scripts/kept/enable", "", "Script.Update", 200),
     ("POST", "/api/scripts/{script}/invoke", "/api/scripts/kept/invoke", "7", "Script.Execute", 200),
     ("POST", "/api/scripts/{script}/run", "/api/scripts/kept/run", "{}", "Script.Execute", 200),
+    ("GET", "/api/tokens", "", "", "Token.Manage", 200),
+    ("POST", "/api/tokens", "", r#"{"name": "a", "scopes": ["Token.Manage"]}"#, "Token.Manage", 201),
+    ("DELETE", "/api/tokens/{token}", "/api/tokens/none", "", "Token.Manage", 404),
     ("GET", "/api/scripts/{script}/compare", "/api/scripts/kept/compare?from=1&to=2", "", "Script.Read", 200),
 ];
 
 /// Routes that everyone with a token may ask.
 const FREE: &[(&str, &str)] = &[("GET", "/api/me")];
 
-#[tokio::test]
-async fn each_route_needs_its_permission_and_no_other() {
+async fn each_route_needs_its_permission_and_no_other(kind: Kind) {
     let users: String = ALL
         .iter()
         .flat_map(|permission| {
@@ -42,7 +53,7 @@ async fn each_route_needs_its_permission_and_no_other() {
             format!("[[users]]\nid = \"{id}\"\ntenant = \"acme\"\ntoken = \"{token}\"\npermissions = {permissions:?}\n")
         })
         .collect();
-    let host = Fixture::new(&users).await;
+    let host = Fixture::on(kind, &users).await;
     host.add(json!({ "name": "kept", "type": "embedded" }), &["export default () => 1", "export default () => 2"])
         .await;
     host.add(json!({ "name": "doomed", "type": "embedded" }), &[]).await;
@@ -64,9 +75,8 @@ async fn each_route_needs_its_permission_and_no_other() {
     }
 }
 
-#[tokio::test]
-async fn no_route_is_left_out() {
-    let host = Fixture::new("").await;
+async fn no_route_is_left_out(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
     let document = host.ask("", "GET", DOCUMENT, Value::Null).await.json;
     for (path, operations) in document["paths"].as_object().unwrap() {
         for method in operations.as_object().unwrap().keys() {

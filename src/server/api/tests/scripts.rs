@@ -2,9 +2,18 @@
 
 use super::*;
 
-#[tokio::test]
-async fn a_script_is_added_read_changed_and_deleted() {
-    let host = Fixture::new("[[service_accounts]]\nid = \"nightly\"").await;
+on_both_databases!(
+    a_script_is_added_read_changed_and_deleted,
+    bodies_and_queries_are_checked,
+    lists_come_in_parts,
+    a_version_that_does_not_compile_is_refused_with_its_place,
+    reaching_more_is_confirmed_by_who_may_grant,
+    two_versions_are_compared,
+    a_tenant_keeps_no_more_than_its_quota
+);
+
+async fn a_script_is_added_read_changed_and_deleted(kind: Kind) {
+    let host = Fixture::on(kind, "[[service_accounts]]\nid = \"nightly\"").await;
     let draft =
         json!({ "name": "Order report", "type": "http", "http": { "path": "/orders/:id", "methods": ["get"] } });
     let answer = host.ask("ann", "POST", "/api/scripts", draft.clone()).await;
@@ -59,9 +68,8 @@ async fn a_script_is_added_read_changed_and_deleted() {
     assert_eq!(host.ask("gus", "GET", "/api/scripts/orders", Value::Null).await.status, 200);
 }
 
-#[tokio::test]
-async fn bodies_and_queries_are_checked() {
-    let host = Fixture::new("").await;
+async fn bodies_and_queries_are_checked(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
     let send = |kind: &'static str, body: &'static str| {
         let headers = [("content-type", kind)];
         let host = &host;
@@ -84,9 +92,8 @@ async fn bodies_and_queries_are_checked() {
     assert_eq!(host.ask("ann", "GET", "/api/scripts/%ff", Value::Null).await.code(), "not_found");
 }
 
-#[tokio::test]
-async fn lists_come_in_parts() {
-    let host = Fixture::new("").await;
+async fn lists_come_in_parts(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
     for name in ["b", "d", "a", "c", "e"] {
         host.add(json!({ "name": name, "type": "embedded" }), &[]).await;
     }
@@ -103,9 +110,8 @@ async fn lists_come_in_parts() {
     assert_eq!(names, ["a", "b", "c", "d", "e"]);
 }
 
-#[tokio::test]
-async fn a_version_that_does_not_compile_is_refused_with_its_place() {
-    let host = Fixture::new("").await;
+async fn a_version_that_does_not_compile_is_refused_with_its_place(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
     host.add(json!({ "name": "a", "type": "embedded" }), &[]).await;
     let save =
         async |source: &str| host.ask("ann", "POST", "/api/scripts/a/versions", json!({ "source": source })).await;
@@ -149,9 +155,8 @@ const GRANTER: &str = "
     id = 'initech'";
 
 /// Dan may not grant; Ann may.
-#[tokio::test]
-async fn reaching_more_is_confirmed_by_who_may_grant() {
-    let host = Fixture::new(GRANTER).await;
+async fn reaching_more_is_confirmed_by_who_may_grant(kind: Kind) {
+    let host = Fixture::on(kind, GRANTER).await;
     let sources = [
         "export default () => 1",
         "// @airlock tables: orders (read)\nexport default () => 1",
@@ -193,9 +198,8 @@ async fn reaching_more_is_confirmed_by_who_may_grant() {
     assert_eq!(host.ask("dan", "POST", "/api/scripts", named).await.code(), "permission_missing");
 }
 
-#[tokio::test]
-async fn two_versions_are_compared() {
-    let host = Fixture::new("").await;
+async fn two_versions_are_compared(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
     let sources = [
         "// @airlock tables: orders\nexport default () => 1;\n",
         "// @airlock tables: orders (read), clients\nexport default () => 2;\n",
@@ -218,9 +222,8 @@ async fn two_versions_are_compared() {
     assert_eq!(answer.code(), "no_such_version");
 }
 
-#[tokio::test]
-async fn a_tenant_keeps_no_more_than_its_quota() {
-    let host = Fixture::new("[quotas]\nscripts = 2\nscript_bytes = \"100B\"").await;
+async fn a_tenant_keeps_no_more_than_its_quota(kind: Kind) {
+    let host = Fixture::on(kind, "[quotas]\nscripts = 2\nscript_bytes = \"100B\"").await;
     for name in ["a", "b"] {
         host.add(json!({ "name": name, "type": "embedded" }), &[]).await;
     }
