@@ -1,8 +1,12 @@
 //! The OpenAPI document, made from the routes.
 
+use std::collections::BTreeMap;
+
+use utoipa::openapi::schema::{ArrayItems, Object, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder, SecurityRequirement,
+    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder,
+    SecurityRequirement,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -25,6 +29,9 @@ pub fn begin() -> OpenApi {
 
 /// Says of every route that it may answer a problem.
 pub fn finish(mut document: OpenApi) -> OpenApi {
+    if let Some(components) = &mut document.components {
+        flatten(&mut components.schemas);
+    }
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name())));
     let response = ResponseBuilder::new()
         .description("What went wrong.")
@@ -37,4 +44,41 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         }
     }
     document
+}
+
+/// Writes what is put together of several objects as one. A part that takes no
+/// other members, as a request does not, would refuse those of its neighbours.
+fn flatten(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
+    let parts = schemas.clone();
+    for schema in schemas.values_mut() {
+        flatten_one(schema, &parts);
+    }
+}
+
+fn flatten_one(schema: &mut RefOr<Schema>, parts: &BTreeMap<String, RefOr<Schema>>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => {
+            object.properties.values_mut().for_each(|property| flatten_one(property, parts));
+        }
+        RefOr::T(Schema::Array(array)) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                flatten_one(items, parts);
+            }
+        }
+        RefOr::T(Schema::AllOf(all)) => {
+            let mut whole = Object::with_type(Type::Object);
+            whole.description.clone_from(&all.description);
+            for part in &all.items {
+                let part = match part {
+                    RefOr::Ref(part) => part.ref_location.rsplit('/').next().and_then(|name| parts.get(name)),
+                    part => Some(part),
+                };
+                let Some(RefOr::T(Schema::Object(part))) = part else { continue };
+                whole.properties.extend(part.properties.clone());
+                whole.required.extend(part.required.clone());
+            }
+            *schema = RefOr::T(Schema::Object(whole));
+        }
+        _ => {}
+    }
 }
