@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use utoipa::openapi::link::LinkBuilder;
 use utoipa::openapi::schema::{ArrayItems, Object, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
@@ -27,7 +28,7 @@ pub fn begin() -> OpenApi {
         .build()
 }
 
-/// Says of every route that it may answer a problem.
+/// Completes what the routes say of themselves.
 pub fn finish(mut document: OpenApi) -> OpenApi {
     if let Some(components) = &mut document.components {
         flatten(&mut components.schemas);
@@ -37,10 +38,25 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         .description("What went wrong.")
         .content("application/problem+json", content.build())
         .build();
-    for item in document.paths.paths.values_mut() {
+    let mut of_script = Vec::new();
+    for (path, item) in &mut document.paths.paths {
         for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete] {
             let Some(operation) = operation else { continue };
             operation.responses.responses.insert("default".to_owned(), response.clone().into());
+            // The functions' names are unique in their file only.
+            let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+            let id = format!("{tag}.{}", operation.operation_id.as_deref().unwrap_or_default());
+            if path.starts_with("/api/scripts/{script}") {
+                of_script.push(id.clone());
+            }
+            operation.operation_id = Some(id);
+        }
+    }
+    let create = document.paths.paths.get_mut("/api/scripts").and_then(|item| item.post.as_mut());
+    if let Some(RefOr::T(created)) = create.and_then(|create| create.responses.responses.get_mut("201")) {
+        for id in of_script {
+            let link = LinkBuilder::new().operation_id(id.clone()).parameter("script", "$response.body#/id");
+            created.links.insert(id, link.build().into());
         }
     }
     document
