@@ -1,5 +1,5 @@
-# `make run` serves the examples, `make test` checks everything, `make bench`
-# measures. Each installs what this machine lacks first.
+# `make run` serves the examples, `make test` checks everything, `make test-api`
+# asks a host what nobody thought of, `make bench` measures. Each installs what this machine lacks first.
 
 LISTEN ?= 127.0.0.1:8080
 
@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR
 # Where rustup puts cargo before the next login.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: run test bench install
+.PHONY: run test test-api bench install
 
 run: install
 	cargo build --release --locked
@@ -28,6 +28,9 @@ test: install
 	cargo fmt --check --manifest-path guest/Cargo.toml
 	cargo clippy --all-targets --locked -- --deny warnings
 	if cargo nextest --version >/dev/null 2>&1; then tests/with-postgres cargo nextest run --locked; else tests/with-postgres cargo test --locked; fi
+
+test-api: install
+	tests/with-postgres tests/schemathesis
 
 bench: install
 	@command -v npm >/dev/null || { echo "The peers need Node.js 20 or later and npm: https://nodejs.org" >&2; exit 1; }

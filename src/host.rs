@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
@@ -19,12 +20,15 @@ use crate::runtime::engine::{Engine, Options};
 use crate::runtime::limits::Limits;
 use crate::runtime::outcome::Outcome;
 use crate::runtime::sandbox::{self, Busy, LoadError, Program};
+use crate::scripts::shelf::Places;
+use crate::scripts::{Library, Script};
 use crate::server::{Invocation, Invoke, Scripts};
 use crate::settings::{ScriptSettings, ServiceKind, Settings};
-use crate::store::clock::Clock;
+use crate::store::clock::{Clock, Millis};
 use crate::store::{self, Migrated, Store};
 use crate::tenant::quota::{Admission, Exceeded, Ledger, Refusal};
-use crate::tenant::{Identity, People, Permissions, User};
+use crate::tenant::token::Tokens;
+use crate::tenant::{Authority, Identity, People, Permissions, User};
 
 /// The host's own database, in the data folder where settings name none.
 const STORE: &str = "airlock.db";
@@ -37,6 +41,10 @@ pub struct Host {
     process: Arc<capabilities::Process>,
     settings: Arc<Settings>,
     people: People,
+    places: Arc<Places>,
+    library: Arc<Library>,
+    tokens: Arc<Tokens>,
+    store: Store,
     /// By the script's name.
     programs: HashMap<String, Loaded>,
 }
@@ -111,6 +119,26 @@ impl Host {
         &self.people
     }
 
+    /// The tenants, and the scripts that each has now.
+    pub fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
+    /// The tokens that users have made.
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
+    }
+
+    /// Milliseconds since the Unix epoch, by the host's clock.
+    pub fn now(&self) -> Millis {
+        self.store.now()
+    }
+
+    /// The scripts that tenants keep in the host's database.
+    pub fn library(&self) -> &Library {
+        &self.library
+    }
+
     pub fn process(&self) -> &capabilities::Process {
         &self.process
     }
@@ -179,23 +207,21 @@ impl Host {
 
     async fn invoke(&self, request: Invoke, admission: Admission) -> Invocation {
         let script = &request.script;
-        let Some(Loaded { program, grant }) = self.programs.get(&script.name) else {
-            return Invocation::Broken(format!(
-                "the script {} did not compile; the log of the start has the reason",
-                script.name
-            ));
+        let (program, grant) = match self.prepare(&request.identity.tenant.id, script).await {
+            Ok(ready) => ready,
+            Err(reason) => return Invocation::Broken(reason),
         };
         let mut identity = Identity::clone(&request.identity);
-        identity.user = self.runs_as(script, &identity);
+        identity.user = self.runs_as(script, &identity, &request.authority);
         let run = Run {
             identity: Arc::new(identity),
             limits: Arc::new(script.limits.clone()),
-            grant: grant.clone(),
+            grant,
             entry: script.entry.clone(),
             input: Some(request.input),
             sink: None,
         };
-        match self.run_admitted(program, run, admission).await {
+        match self.run_admitted(&program, run, admission).await {
             Ok(outcome) => Invocation::Ended(Box::new(outcome)),
             Err(Busy(_)) => Invocation::Busy,
         }
@@ -203,15 +229,41 @@ impl Host {
 }
 
 impl Host {
+    /// What a call of a script runs and may use. The error is for the log.
+    async fn prepare(&self, tenant: &str, script: &Script) -> Result<(Program, Arc<capabilities::Grant>), String> {
+        if let (Some(version), Some(grant)) = (script.version, &script.grant) {
+            let program = self.library.program(tenant, &script.id, version).await;
+            return program.map(|program| (program, grant.clone())).map_err(|reason| reason.to_string());
+        }
+        let Some(Loaded { program, grant }) = self.programs.get(&script.name) else {
+            return Err(format!("the script {} did not compile; the log of the start has the reason", script.name));
+        };
+        Ok((program.clone(), grant.clone()))
+    }
+
     /// Who a call runs as that begins now: its user, with the permissions of
     /// now, and without a user the script's service account.
-    fn runs_as(&self, script: &ScriptSettings, identity: &Identity) -> Option<User> {
+    fn runs_as(&self, script: &Script, identity: &Identity, authority: &Authority) -> Option<User> {
         match &identity.user {
-            Some(user) => Some(self.people.user(&identity.tenant.id, &user.id).unwrap_or_else(|| {
+            Some(user) => Some(authority.user(&self.people, &identity.tenant.id, user).unwrap_or_else(|| {
                 // Gone since the request came in.
                 User { permissions: Permissions::default(), ..user.clone() }
             })),
             None => self.people.account(script.run_as.as_deref()?),
+        }
+    }
+}
+
+/// How often a host looks for what others on the same database have changed.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Looks for changed scripts until the host is gone.
+async fn watch(library: Weak<Library>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(library) = library.upgrade() else { return };
+        if let Err(reason) = library.look().await {
+            tracing::warn!(%reason, "looking for changed scripts failed; it is tried again");
         }
     }
 }
@@ -268,16 +320,23 @@ impl Builder {
         let store = store(settings).await?;
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
         let people = People::new(users, settings.service_accounts.iter().cloned());
-        let process = Arc::new(process(&mut self, store).await?);
-        let host = Host { engine, process, settings: Arc::new(self.settings), people, programs: HashMap::new() };
+        let process = Arc::new(process(&mut self, store.clone()).await?);
+        let places = Arc::new(Places::new(&self.settings));
+        let settings = Arc::new(self.settings);
+        let tokens = Arc::new(Tokens::new(store.clone()));
+        let library = Library::new(store.clone(), places.clone(), settings.clone(), engine.clone(), process.clone());
+        library.look().await.context("reading the scripts in the host's database")?;
+        let library = Arc::new(library);
+        tokio::spawn(watch(Arc::downgrade(&library)));
+        let host = Host { engine, process, settings, people, places, library, tokens, store, programs: HashMap::new() };
         host.provision().await?;
         Ok(host)
     }
 }
 
 impl Scripts for Host {
-    fn user(&self, tenant: &str, id: &str) -> Option<User> {
-        self.people.user(tenant, id)
+    fn people(&self) -> &People {
+        &self.people
     }
 
     fn admit(&self, tenant: &str) -> Result<Admission, Exceeded> {

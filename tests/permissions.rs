@@ -7,7 +7,7 @@ use std::sync::Arc;
 use airlock::host::Host;
 use airlock::server::{Invocation, Invoke, Scripts};
 use airlock::settings::Settings;
-use airlock::tenant::{Execution, Identity, Permissions, Script, Tenant, User};
+use airlock::tenant::{Authority, Execution, Identity, Permissions, Script, Tenant, User};
 use serde_json::{Value, json};
 
 const SETTINGS: &str = r#"
@@ -77,7 +77,7 @@ impl Fixture {
 
     /// What a call answers, or its error as `name: message`.
     async fn call(&self, script: &str, user: Option<User>) -> Value {
-        let script = self.host.settings().scripts.iter().find(|known| known.name == script).unwrap().clone();
+        let script = self.host.places().get("acme").unwrap().shelf().get(script).unwrap().clone();
         let identity = Identity {
             tenant: Tenant { id: "acme".into(), name: "Acme".into() },
             user,
@@ -89,7 +89,8 @@ impl Fixture {
             },
             execution: Execution { id: "execution-1".into(), triggered_by: "api".into() },
         };
-        let request = Invoke { script, identity: Arc::new(identity), input: "null".into() };
+        let request =
+            Invoke { script, identity: Arc::new(identity), authority: Authority::Listed, input: "null".into() };
         let admission = Scripts::admit(&self.host, &request.identity.tenant.id).unwrap();
         let Invocation::Ended(outcome) = Scripts::invoke(&self.host, request, admission).await else {
             panic!("it did not run")

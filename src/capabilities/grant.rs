@@ -37,12 +37,21 @@ const ENTRY_BYTES: usize = 300;
 pub type Lists = BTreeMap<String, Vec<String>>;
 
 /// An entry of one of the lists. Displays as it is written.
-pub trait Entry: FromStr<Err: Display> + Display {
+pub trait Entry: FromStr<Err: Display> + Display + Clone {
     /// The list that it stands in.
     const LIST: &'static str;
 
     /// Whether all that `other` allows is allowed by this one as well.
     fn covers(&self, other: &Self) -> bool;
+
+    /// What both allow. None: nothing. Two entries that allow some of the same
+    /// and neither all of the other's need more than this.
+    fn meet(&self, other: &Self) -> Option<Self> {
+        [(self, other), (other, self)]
+            .into_iter()
+            .find(|(wide, narrow)| wide.covers(narrow))
+            .map(|(_, narrow)| narrow.clone())
+    }
 }
 
 /// Reads an entry of the list of that name and answers how it is written best.
@@ -62,6 +71,32 @@ pub fn read(list: &str, text: &str) -> Result<String, String> {
         "tables" => entry::<db::access::Table>(text),
         _ => Err(format!("`{list}` is not one of {}", LISTS.join(", "))),
     }
+}
+
+/// What the lists `to` allow and the lists `from` do not, without lists that are
+/// empty. An entry that several together cover counts as new.
+pub fn beyond(to: &Lists, from: &Lists) -> Lists {
+    fn new<T: Entry>(to: &[String], from: &[String]) -> Vec<String> {
+        let from: Vec<T> = from.iter().filter_map(|text| text.parse().ok()).collect();
+        let covered =
+            |text: &String| text.parse::<T>().is_ok_and(|entry| from.iter().any(|known| known.covers(&entry)));
+        to.iter().filter(|text| !covered(text)).cloned().collect()
+    }
+    let none = Vec::new();
+    let lists = to.iter().map(|(list, entries)| {
+        let known = from.get(list).unwrap_or(&none);
+        let more = match list.as_str() {
+            "capabilities" => new::<Capability>(entries, known),
+            "events" => new::<events::Pattern>(entries, known),
+            "http" => new::<http::Pattern>(entries, known),
+            "secrets" => new::<secrets::Name>(entries, known),
+            "services" => new::<services::Name>(entries, known),
+            "tables" => new::<db::access::Table>(entries, known),
+            _ => entries.clone(),
+        };
+        (list.clone(), more)
+    });
+    lists.filter(|(_, more)| !more.is_empty()).collect()
 }
 
 /// What has no list of its own.
@@ -155,6 +190,23 @@ impl Grant {
         })
     }
 
+    /// What the script can use after both words, as lists without those that are
+    /// empty.
+    pub fn reach(&self) -> Lists {
+        let all = [
+            self.capabilities.reach(),
+            self.db.reach(),
+            self.events.reach(),
+            self.http.reach(),
+            self.secrets.reach(),
+            self.services.reach(),
+        ];
+        all.into_iter()
+            .filter(|(_, entries)| !entries.is_empty())
+            .map(|(list, entries)| (list.to_owned(), entries))
+            .collect()
+    }
+
     /// What the script declares and the operator does not grant, as the list's
     /// name and the entry.
     pub fn missing(&self) -> Vec<(&'static str, String)> {
@@ -231,6 +283,21 @@ impl<T: Entry> Allowed<T> {
         }))
     }
 
+    fn reach(&self) -> (&'static str, Vec<String>) {
+        let mut entries: Vec<String> = match (&self.declared, &self.granted) {
+            (_, Granted::Nothing) => Vec::new(),
+            (None, Granted::Everything) => vec!["*".to_owned()],
+            (Some(list), Granted::Everything) | (None, Granted::These(list)) => list.iter().map(T::to_string).collect(),
+            (Some(declared), Granted::These(granted)) => {
+                let met = declared.iter().flat_map(|one| granted.iter().filter_map(|other| one.meet(other)));
+                met.map(|entry| entry.to_string()).collect()
+            }
+        };
+        entries.sort_unstable();
+        entries.dedup();
+        (T::LIST, entries)
+    }
+
     fn missing(&self) -> Vec<(&'static str, String)> {
         let granted = |entry: &T| match &self.granted {
             Granted::Nothing => false,
@@ -257,6 +324,50 @@ pub fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Declared, granted, and what can be used.
+    #[test]
+    fn a_script_reaches_what_both_words_allow() {
+        type L<'a> = &'a [(&'a str, &'a [&'a str])];
+        let cases: &[(Option<L<'_>>, L<'_>, L<'_>)] = &[
+            (None, &[], &[]),
+            (None, &[("tables", &["orders"])], &[("tables", &["orders"])]),
+            (Some(&[("tables", &["orders"])]), &[], &[("tables", &["orders"])]),
+            // With these, data can leave the host.
+            (Some(&[("http", &["a.example"]), ("secrets", &["KEY"])]), &[], &[]),
+            (Some(&[("http", &["a.example"])]), &[("http", &["*.example", "b.test"])], &[("http", &["a.example"])]),
+            (Some(&[("http", &["*.example"])]), &[("http", &["a.example"])], &[("http", &["a.example"])]),
+            (Some(&[("tables", &["* (read)"])]), &[("tables", &["orders"])], &[("tables", &["orders (read)"])]),
+            (Some(&[("tables", &["orders (read)"])]), &[("tables", &["orders (write)"])], &[]),
+            (Some(&[("events", &["order.*"])]), &[("events", &["*.created"])], &[("events", &["order.created"])]),
+            (Some(&[("capabilities", &["storage"])]), &[("capabilities", &[])], &[]),
+            (Some(&[("services", &["clients"])]), &[("services", &["*"])], &[("services", &["clients"])]),
+            (Some(&[]), &[("tables", &["orders"])], &[]),
+        ];
+        for (declared, granted, reach) in cases {
+            let declared = declared.map(lists);
+            let granted = lists(granted);
+            let grant = Grant::new(declared.as_ref(), Operator::Settings(&granted)).unwrap();
+            assert_eq!(grant.reach(), lists(reach), "{declared:?} and {granted:?}");
+        }
+    }
+
+    #[test]
+    fn what_goes_beyond_is_named() {
+        let from = lists(&[("tables", &["orders", "clients (read)"]), ("http", &["*.example"])]);
+        for (list, entry, new) in [
+            ("tables", "orders (read)", false),
+            ("tables", "clients", true),
+            ("tables", "*", true),
+            ("http", "a.example", false),
+            ("http", "a.test", true),
+            ("secrets", "KEY", true),
+        ] {
+            let to = lists(&[(list, &[entry])]);
+            assert_eq!(beyond(&to, &from), if new { to.clone() } else { Lists::new() }, "{list}: {entry}");
+        }
+        assert_eq!(beyond(&Lists::new(), &from), Lists::new());
+    }
 
     fn lists(lists: &[(&str, &[&str])]) -> Lists {
         let owned = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect();

@@ -5,6 +5,7 @@ mod config;
 mod db;
 mod inspect;
 mod migrate;
+mod remote;
 mod report;
 mod run;
 mod secrets;
@@ -49,9 +50,13 @@ enum Verb {
     Compile(compile::Arguments),
     Config(config::Arguments),
     Db(db::Arguments),
+    Deploy(remote::deploy::Arguments),
     Inspect(inspect::Arguments),
+    Invoke(remote::invoke::Arguments),
     Migrate(migrate::Arguments),
+    Rollback(remote::scripts::Rollback),
     Run(run::Arguments),
+    Scripts(remote::scripts::Arguments),
     Secrets(secrets::Arguments),
     Serve(serve::Arguments),
 }
@@ -72,6 +77,10 @@ pub fn main() -> ExitCode {
                 Verb::Compile(arguments) => compile::run(arguments).await,
                 Verb::Config(arguments) => config::run(arguments),
                 Verb::Db(arguments) => db::run(arguments).await,
+                Verb::Deploy(arguments) => remote::deploy::run(arguments).await,
+                Verb::Invoke(arguments) => remote::invoke::run(arguments).await,
+                Verb::Rollback(arguments) => remote::scripts::rollback(arguments).await,
+                Verb::Scripts(arguments) => remote::scripts::run(arguments).await,
                 Verb::Inspect(arguments) => inspect::run(arguments),
                 Verb::Migrate(arguments) => migrate::run(arguments).await,
                 Verb::Run(arguments) => run::run(arguments).await,

@@ -149,7 +149,7 @@ fn check_entry(description: &Description, entry: Option<&str>) -> Result<(), Str
 }
 
 /// JSON text, or that of a file.
-fn json_argument(option: &str, text: &str) -> Result<String, String> {
+pub(super) fn json_argument(option: &str, text: &str) -> Result<String, String> {
     let (place, text) = match text.strip_prefix('@') {
         Some(path) => {
             let text = std::fs::read_to_string(path)

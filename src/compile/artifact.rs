@@ -23,16 +23,21 @@ pub struct Description {
 }
 
 impl Description {
-    /// What runs without a name: the default export, else `main`, else
-    /// `handleRequest`, else the only function.
+    /// What runs without a name.
     pub fn default_entry(&self) -> Option<&str> {
-        ["default", "main", "handleRequest"].into_iter().find(|name| self.entries.iter().any(|entry| entry == name)).or(
-            match &self.entries[..] {
-                [only] => Some(only),
-                _ => None,
-            },
-        )
+        default_entry(&self.entries)
     }
+}
+
+/// What runs without a name: the default export, else `main`, else
+/// `handleRequest`, else the only function.
+pub fn default_entry(entries: &[String]) -> Option<&str> {
+    ["default", "main", "handleRequest"].into_iter().find(|name| entries.iter().any(|entry| entry == name)).or(
+        match entries {
+            [only] => Some(only),
+            _ => None,
+        },
+    )
 }
 
 /// The id of a component's section that holds a core module.

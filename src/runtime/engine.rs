@@ -32,6 +32,14 @@ const IMPORTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/imports.bin"));
 pub const TAIL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tail.bin"));
 include!(concat!(env!("OUT_DIR"), "/engine.rs"));
 
+/// Names the engine that scripts are compiled with: the program's version, and a
+/// digest of the engine itself.
+pub fn version() -> String {
+    static DIGEST: std::sync::LazyLock<String> =
+        std::sync::LazyLock::new(|| blake3::hash(ENGINE).to_hex().chars().take(12).collect());
+    format!("{}+{}", env!("CARGO_PKG_VERSION"), *DIGEST)
+}
+
 /// How much fuel a busy script burns, about a millisecond's, before others get
 /// their turn on its core and its deadline is looked at. An epoch would do the
 /// same, and would be looked at once more in each turn of the interpreter's loop:

@@ -1,6 +1,8 @@
-//! Who calls: bearer tokens.
+//! Who calls: the bearer tokens of the settings, those that users made, and
+//! signed ones.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderValue};
@@ -8,36 +10,79 @@ use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
 use crate::settings::{TokenDigest, UserSettings};
+use crate::tenant::token::{self, Tokens};
+use crate::tenant::{Authority, People, User};
 
-/// Users by the digest of their token. Looking up a digest tells a caller who
-/// measures times nothing of the tokens: which digest a guess has, the caller
-/// knows, but not how to bend it.
-pub struct Directory(HashMap<TokenDigest, UserSettings>);
+/// Who calls, as the request's credentials say.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The tenant's id.
+    pub tenant: String,
+    /// With the permissions of now, and of those no more than the credentials allow.
+    pub user: User,
+    pub authority: Authority,
+}
+
+impl Caller {
+    /// Refuses a caller who lacks the permission.
+    pub fn require(&self, permission: &str) -> Result<(), Problem> {
+        if self.may(permission) { Ok(()) } else { Err(Problem::missing(permission)) }
+    }
+
+    pub fn may(&self, permission: &str) -> bool {
+        self.user.permissions.hold(permission)
+    }
+}
+
+/// Tells who calls.
+pub struct Credentials {
+    /// Users by the digest of their token. Looking up a digest tells a caller who
+    /// measures times nothing of the tokens: which digest a guess has, the caller
+    /// knows, but not how to bend it.
+    users: HashMap<TokenDigest, UserSettings>,
+    tokens: Option<Arc<Tokens>>,
+}
 
 /// A token is this long at most.
 const MAX_TOKEN: usize = 4096;
 
-impl Directory {
-    pub fn new(users: &[UserSettings]) -> Directory {
-        Directory(users.iter().map(|user| (user.token, user.clone())).collect())
+impl Credentials {
+    pub fn new(users: &[UserSettings], tokens: Option<Arc<Tokens>>) -> Credentials {
+        Credentials { users: users.iter().map(|user| (user.token, user.clone())).collect(), tokens }
     }
 
-    /// The user who calls; None where the request names nobody. Credentials that
-    /// are not a known token are refused, also where nobody need be named: who
-    /// means to be someone is never served as no one.
-    pub fn caller(&self, headers: &HeaderMap) -> Result<Option<&UserSettings>, Problem> {
+    /// Who calls; None where the request names nobody. Credentials that are not
+    /// a known token are refused, also where nobody need be named: who means to
+    /// be someone is never served as no one.
+    pub async fn caller(&self, headers: &HeaderMap, people: &People) -> Result<Option<Caller>, Problem> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else { return Ok(None) };
         // Of two, a proxy before us may have checked the other one.
         if values.next().is_some() {
             return Err(Problem::unauthorized());
         }
-        bearer(value).and_then(|token| self.find(token)).map(Some).ok_or_else(Problem::unauthorized)
+        let token = bearer(value).ok_or_else(Problem::unauthorized)?;
+        if let Some(known) = self.find(token) {
+            let user = people.user(&known.tenant, &known.user.id).ok_or_else(Problem::unauthorized)?;
+            return Ok(Some(Caller { tenant: known.tenant.clone(), user, authority: Authority::Listed }));
+        }
+        let text = std::str::from_utf8(token).map_err(|_| Problem::unauthorized())?;
+        if let Some(tokens) = self.tokens.as_ref().filter(|_| text.starts_with(token::PREFIX)) {
+            let token = tokens.verify(text).await?.ok_or_else(Problem::unauthorized)?;
+            let authority = match token.listed {
+                true => Authority::Scoped(token.scopes.clone()),
+                false => Authority::Claimed,
+            };
+            let claimed = User { id: token.user, permissions: token.scopes, ..User::default() };
+            let user = authority.user(people, &token.tenant, &claimed).ok_or_else(Problem::unauthorized)?;
+            return Ok(Some(Caller { tenant: token.tenant, user, authority }));
+        }
+        Err(Problem::unauthorized())
     }
 
     fn find(&self, token: &[u8]) -> Option<&UserSettings> {
         let digest = TokenDigest::of(token);
-        self.0.get(&digest).filter(|user| bool::from(user.token.0.ct_eq(&digest.0)))
+        self.users.get(&digest).filter(|user| bool::from(user.token.0.ct_eq(&digest.0)))
     }
 }
 

@@ -1,11 +1,13 @@
 //! HTTP in: the listener, and what it serves.
 //!
-//! `/api/custom/*` are the tenants' HTTP scripts, `/healthz` and `/readyz` are
-//! for whatever watches the host. What runs a script is behind [`Scripts`].
+//! `/api/custom/*` are the tenants' HTTP scripts, the rest of `/api` is for who
+//! manages scripts, `/healthz` and `/readyz` are for whatever watches the host.
+//! What runs a script is behind [`Scripts`].
 //!
 //! Callers see problems without internals; the log has the rest under the same
 //! execution id, which every answer carries in `x-execution-id`.
 
+mod api;
 mod auth;
 mod custom;
 mod health;
@@ -18,37 +20,40 @@ pub mod route;
 mod tests;
 mod tls;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
+use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{any, get};
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use listener::{Server, ServerError, stop_signal};
 
+use crate::host::Host;
 use crate::runtime::outcome::Outcome;
-use crate::settings::{ScriptSettings, ServerSettings, Settings};
+use crate::scripts::Script;
+use crate::scripts::shelf::Places;
+use crate::settings::{ServerSettings, Settings};
 use crate::tenant::quota::{Admission, Exceeded};
-use crate::tenant::{Identity, Tenant, User};
-use auth::Directory;
+use crate::tenant::token::Tokens;
+use crate::tenant::{Authority, Identity, People};
+use auth::{Caller, Credentials};
 use problem::Problem;
-use route::Table;
 
 /// What runs scripts.
 pub trait Scripts: Send + Sync + 'static {
     /// Lets a tenant make a call, or refuses it. Asked before a request's body
     /// is read: what is still being sent takes room as well.
     fn admit(&self, tenant: &str) -> Result<Admission, Exceeded>;
-    /// A user with the permissions of now; None where there is none any more.
-    fn user(&self, tenant: &str, id: &str) -> Option<User>;
+    /// The users, with the permissions of now.
+    fn people(&self) -> &People;
 
     /// Runs a script once. The future is dropped when the caller goes away or
     /// the host has to stop; the call must end with it.
@@ -58,9 +63,11 @@ pub trait Scripts: Send + Sync + 'static {
 /// One call of a script.
 #[derive(Debug, Clone)]
 pub struct Invoke {
-    pub script: Arc<ScriptSettings>,
+    pub script: Arc<Script>,
     /// Whose user is looked up once more when the call begins.
     pub identity: Arc<Identity>,
+    /// Where the user's permissions come from then.
+    pub authority: Authority,
     /// The entry's one argument, as JSON text: `req`, as request.rs shapes it.
     pub input: String,
 }
@@ -86,8 +93,8 @@ pub fn check(settings: &ServerSettings) -> Result<(), ServerError> {
 struct App {
     server: ServerSettings,
     scripts_enabled: bool,
-    tenants: HashMap<String, TenantRoutes>,
-    directory: Directory,
+    places: Arc<Places>,
+    credentials: Credentials,
     scripts: Arc<dyn Scripts>,
     /// Requests under way.
     requests: Arc<Semaphore>,
@@ -95,34 +102,29 @@ struct App {
     stopping: AtomicBool,
 }
 
-struct TenantRoutes {
-    tenant: Tenant,
-    table: Table,
-    /// Whether any of them needs no user.
-    has_public: bool,
-}
-
 impl App {
-    fn new(settings: &Settings, scripts: Arc<dyn Scripts>) -> App {
-        let tenants = settings.tenants.iter().map(|known| {
-            let id = &known.tenant.id;
-            let own = || settings.scripts.iter().filter(|script| script.belongs_to(id));
-            let routes = TenantRoutes {
-                tenant: known.tenant.clone(),
-                table: Table::new(own().cloned()),
-                has_public: own().any(|script| script.public),
-            };
-            (id.clone(), routes)
-        });
+    fn new(settings: &Settings, places: Arc<Places>, scripts: Arc<dyn Scripts>, tokens: Option<Arc<Tokens>>) -> App {
         App {
             server: settings.server.clone(),
             scripts_enabled: settings.scripts_enabled,
-            tenants: tenants.collect(),
-            directory: Directory::new(&settings.users),
+            places,
+            credentials: Credentials::new(&settings.users, tokens),
             scripts,
             requests: Arc::new(Semaphore::new(settings.server.max_requests)),
             stopping: AtomicBool::new(false),
         }
+    }
+
+    /// Who calls; None where the request names nobody.
+    async fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+        self.credentials.caller(headers, self.scripts.people()).await
+    }
+
+    /// Counts a request as under way, or refuses it.
+    fn begin(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.requests.try_acquire().map_err(|_| {
+            Problem::unavailable("overloaded", "The host has as many requests under way as it takes.").retry()
+        })
     }
 
     fn is_stopping(&self) -> bool {
@@ -130,11 +132,13 @@ impl App {
     }
 }
 
-fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>, host: Option<Arc<Host>>) -> Router {
+    let management = host.map(|host| api::router(app.clone(), host)).unwrap_or_default();
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/api/custom/{*path}", any(custom::serve))
+        .merge(management)
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(middleware::from_fn_with_state(app.clone(), accompany))

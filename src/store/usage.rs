@@ -8,6 +8,8 @@ pub enum Room {
     Storage,
     Outbox,
     Emails,
+    /// Scripts, with the bytes of all their versions.
+    Scripts,
 }
 
 impl Room {
@@ -16,6 +18,7 @@ impl Room {
             Room::Storage => "storage",
             Room::Outbox => "outbox",
             Room::Emails => "emails",
+            Room::Scripts => "scripts",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod people;
 pub mod permission;
 pub mod quota;
+pub mod token;
 
 pub use people::People;
 pub use permission::Permissions;
@@ -34,6 +35,32 @@ pub struct User {
     pub name: String,
     /// Such as `clients.view` or `reports.*`.
     pub permissions: Permissions,
+}
+
+/// Where the permissions of a caller come from.
+#[derive(Debug, Clone, Default)]
+pub enum Authority {
+    /// From the host's list, at the time they are used.
+    #[default]
+    Listed,
+    /// From there too, and never more than these.
+    Scoped(Permissions),
+    /// From the credentials, which say them all.
+    Claimed,
+}
+
+impl Authority {
+    /// The user as of now. None: there is none any more.
+    pub fn user(&self, people: &People, tenant: &str, user: &User) -> Option<User> {
+        match self {
+            Authority::Listed => people.user(tenant, &user.id),
+            Authority::Scoped(scopes) => {
+                let user = people.user(tenant, &user.id)?;
+                Some(User { permissions: user.permissions.bounded_by(scopes), ..user })
+            }
+            Authority::Claimed => Some(user.clone()),
+        }
+    }
 }
 
 impl User {

@@ -35,6 +35,11 @@ impl Permissions {
         self.0.iter().any(|held| covers(held, needed))
     }
 
+    /// What both hold.
+    pub fn bounded_by(&self, bound: &Permissions) -> Permissions {
+        Permissions::new(self.0.iter().flat_map(|held| bound.0.iter().filter_map(|allowed| meet(held, allowed))))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
@@ -59,6 +64,37 @@ pub fn covers(pattern: &str, name: &str) -> bool {
         }
     }
     names.next().is_none()
+}
+
+/// What two names with wildcards cover both. None: nothing.
+pub fn meet(one: &str, other: &str) -> Option<String> {
+    let (mut ones, mut others) = (one.split('.').peekable(), other.split('.').peekable());
+    let mut met: Vec<&str> = Vec::new();
+    loop {
+        match (ones.next(), others.next()) {
+            (None, None) => return Some(met.join(".")),
+            (Some(left), Some(right)) => {
+                // As the last one, it stands for all that follow.
+                let (left_ends, right_ends) = (ones.peek().is_none(), others.peek().is_none());
+                if left == "*" && left_ends {
+                    met.push(right);
+                    met.extend(others);
+                    return Some(met.join("."));
+                }
+                if right == "*" && right_ends {
+                    met.push(left);
+                    met.extend(ones);
+                    return Some(met.join("."));
+                }
+                match (left, right) {
+                    ("*", segment) | (segment, "*") => met.push(segment),
+                    _ if left == right => met.push(left),
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        }
+    }
 }
 
 /// What the operator says that reading and writing something need.
@@ -144,6 +180,31 @@ mod tests {
             assert_eq!(permissions.hold(needed), holds, "{held} for {needed}");
         }
         assert!(!Permissions::default().hold("clients.view"));
+    }
+
+    #[test]
+    fn two_names_meet_in_what_both_cover() {
+        for (one, other, met) in [
+            ("clients.view", "clients.view", Some("clients.view")),
+            ("clients.view", "clients.edit", None),
+            ("clients.view", "clients", None),
+            ("*", "clients.view", Some("clients.view")),
+            ("*", "*", Some("*")),
+            ("clients.*", "*", Some("clients.*")),
+            ("clients.*", "clients.own.view", Some("clients.own.view")),
+            ("clients.*", "*.view", Some("clients.view")),
+            ("clients.*", "*.view.all", Some("clients.view.all")),
+            ("clients.*", "orders.*", None),
+            ("clients.*", "clients", None),
+            ("clients.*.view", "*.own.*", Some("clients.own.view")),
+            ("*.view", "*.edit", None),
+        ] {
+            assert_eq!(meet(one, other).as_deref(), met, "{one} and {other}");
+            assert_eq!(meet(other, one).as_deref(), met, "{other} and {one}");
+        }
+        let held = Permissions::new(["clients.*".into(), "orders.view".into()]);
+        let bound = Permissions::new(["*.view".into(), "reports.view".into()]);
+        assert_eq!(held.bounded_by(&bound), Permissions::new(["clients.view".into(), "orders.view".into()]));
     }
 
     #[test]

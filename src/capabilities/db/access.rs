@@ -66,6 +66,15 @@ impl Entry for Table {
         };
         named && self.read >= other.read && self.write >= other.write
     }
+
+    fn meet(&self, other: &Table) -> Option<Table> {
+        let name = match (&self.name, &other.name) {
+            (Some(name), Some(other)) if !name.eq_ignore_ascii_case(other) => return None,
+            (name, other) => name.as_ref().or(other.as_ref()).cloned(),
+        };
+        let met = Table { name, read: self.read && other.read, write: self.write && other.write };
+        (met.read || met.write).then_some(met)
+    }
 }
 
 impl FromStr for Table {

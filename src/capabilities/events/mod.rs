@@ -60,6 +60,10 @@ impl Entry for Pattern {
     fn covers(&self, other: &Pattern) -> bool {
         self.allows(&other.0)
     }
+
+    fn meet(&self, other: &Pattern) -> Option<Pattern> {
+        permission::meet(&self.0, &other.0).map(Pattern)
+    }
 }
 
 fn is_plain(text: &str) -> bool {

@@ -46,6 +46,13 @@ limits! {
     StorageKeys storage_keys: Count = 100_000;
     /// Bytes of keys and values in the storage.
     StorageBytes storage_bytes: Size = 64 << 20;
+    /// Scripts in the host's database. Each is looked through when a host starts.
+    Scripts scripts: Count = 2_000;
+    /// Bytes of all their versions, which are kept: years of daily changes to a
+    /// few dozen scripts.
+    ScriptBytes script_bytes: Size = 256 << 20;
+    /// Tokens that its users made and that have not expired.
+    Tokens tokens: Count = 200;
 }
 
 impl Quota {

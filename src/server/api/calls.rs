@@ -1,0 +1,271 @@
+//! `/api/scripts/{script}/invoke` and `/run`: what starts scripts from outside.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Extension, FromRequest, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Api, Body, Caller, Path, Problem};
+use crate::runtime::limits::Limit;
+use crate::runtime::outcome::{Outcome, ScriptError, Status};
+use crate::scripts::Script;
+use crate::server::custom::{identify, note_failure, note_quota, write_logs};
+use crate::server::{ExecutionId, Invoke, request};
+use crate::tenant::quota::Admission;
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(invoke)).routes(routes!(run))
+}
+
+/// A body that is the argument of a function: JSON, or nothing.
+struct Argument(String);
+
+impl FromRequest<Api> for Argument {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Argument, Problem> {
+        let (head, body) = request.into_parts();
+        let bytes: Bytes = request::read(&head.headers, body, &api.app.server).await?;
+        if bytes.is_empty() {
+            return Ok(Argument("null".to_owned()));
+        }
+        super::extract::require_json(&head.headers)?;
+        let not_text = |_| Problem::bad_request("body_not_json", "The body is not JSON: it is not UTF-8 text.");
+        let text = std::str::from_utf8(&bytes).map_err(not_text)?;
+        Ok(Argument(request::json(text)?.get().to_owned()))
+    }
+}
+
+/// Call a script and wait for what it returns
+///
+/// The body is the function's argument, the answer what it returns.
+#[utoipa::path(post, path = "/api/scripts/{script}/invoke", tag = "calls",
+    params(("script" = String, Path, description = "Its id or its name")),
+    request_body(content = serde_json::Value, description = "The argument"),
+    responses((status = 200, body = serde_json::Value, description = "What the function returned")))]
+async fn invoke(
+    State(api): State<Api>,
+    Extension(id): Extension<ExecutionId>,
+    caller: Caller,
+    Path(named): Path<String>,
+    Argument(input): Argument,
+) -> Result<Response, Problem> {
+    caller.require("Script.Execute")?;
+    let call = Prepared::new(&api, &caller, deployed(&api, &caller, &named).await?, input, &id)?;
+    let outcome = call.complete(&api).await?;
+    match (outcome.status, outcome.result) {
+        (Status::Completed, result) => {
+            let body = result.map_or_else(|| "null".to_owned(), |result| result.get().to_owned());
+            Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
+        }
+        (Status::Timeout, _) => {
+            Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, code(Status::Timeout), "The script did not end in time."))
+        }
+        (status, _) => {
+            let detail = match status {
+                Status::Limit => "The script reached one of its limits.",
+                _ => "The script failed.",
+            };
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code(status), detail);
+            // As much as the execution would tell the caller.
+            let error = outcome.error.filter(|_| caller.may("Script.Execution.Read"));
+            Err(error.into_iter().fold(problem, |problem, error| {
+                problem.member("error", serde_json::to_value(error).unwrap_or_default())
+            }))
+        }
+    }
+}
+
+fn code(status: Status) -> &'static str {
+    match status {
+        Status::Timeout => "script_timeout",
+        Status::Limit => "limit_reached",
+        _ => "script_failed",
+    }
+}
+
+/// What running a script takes.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewRun)]
+struct New {
+    /// The function's argument.
+    #[serde(default)]
+    #[schema(value_type = Option<serde_json::Value>)]
+    input: Option<Box<RawValue>>,
+    /// A version that is not deployed, for a trial. Null: the one that is. One
+    /// that may reach more than that needs `Script.Grant`.
+    #[serde(default)]
+    version: Option<i64>,
+    /// The function to call, where it is not the script's own.
+    #[serde(default)]
+    entry: Option<String>,
+    /// Whether to wait for the end.
+    #[serde(default = "yes")]
+    wait: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A run that has ended.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Run)]
+struct Ended {
+    /// The execution's id.
+    id: String,
+    /// The script's id.
+    script: String,
+    /// Null for a script of the settings.
+    #[schema(required)]
+    version: Option<i64>,
+    /// `completed`, `failed`, `timeout`, `limit` or `cancelled`.
+    #[schema(value_type = String)]
+    status: Status,
+    /// What the function returned.
+    #[schema(value_type = serde_json::Value, required)]
+    result: Option<Box<RawValue>>,
+    #[schema(value_type = Option<Object>, required)]
+    error: Option<ScriptError>,
+    /// One object a line.
+    #[schema(value_type = Vec<Object>)]
+    logs: Vec<Box<RawValue>>,
+    fuel: u64,
+    duration_ms: f64,
+    memory_bytes: u64,
+    host_calls: u64,
+}
+
+/// A run that goes on.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Accepted)]
+struct Accepted {
+    /// The execution's id.
+    id: String,
+}
+
+/// Run a script, deployed or for a trial
+///
+/// Answers how it ended, or with `wait: false` at once the execution's id.
+#[utoipa::path(post, path = "/api/scripts/{script}/run", tag = "calls", request_body = New,
+    params(("script" = String, Path, description = "Its id or its name")),
+    responses((status = 200, body = Ended), (status = 202, body = Accepted)))]
+async fn run(
+    State(api): State<Api>,
+    Extension(id): Extension<ExecutionId>,
+    caller: Caller,
+    Path(named): Path<String>,
+    Body(new): Body<New>,
+) -> Result<Response, Problem> {
+    caller.require("Script.Execute")?;
+    let script = match new.version {
+        None => deployed(&api, &caller, &named).await?,
+        Some(version) => {
+            let may_grant = caller.may(super::scripts::GRANT);
+            super::scripts::require_stored(&api, &caller, &named)?;
+            api.host.library().trial(&caller.tenant, &named, version, may_grant).await?
+        }
+    };
+    let script = match new.entry {
+        None => script,
+        entry => Arc::new(Script { entry, ..Script::clone(&script) }),
+    };
+    let input = new.input.map_or_else(|| "null".to_owned(), |input| input.get().to_owned());
+    let version = script.version;
+    let script_id = script.id.clone();
+    let call = Prepared::new(&api, &caller, script, input, &id)?;
+    if !new.wait {
+        let place = format!("/api/executions/{}", id.0);
+        let accepted = Accepted { id: id.0 };
+        tokio::spawn(async move {
+            // What came of it is in the execution.
+            let _ = call.complete(&api).await;
+        });
+        return Ok((StatusCode::ACCEPTED, AppendHeaders([(LOCATION, place)]), Json(accepted)).into_response());
+    }
+    let outcome = call.complete(&api).await?;
+    Ok(Json(Ended {
+        id: id.0,
+        script: script_id,
+        version,
+        status: outcome.status,
+        result: outcome.result,
+        error: outcome.error,
+        logs: outcome.logs,
+        fuel: outcome.fuel,
+        duration_ms: (outcome.duration.as_secs_f64() * 1e6).round() / 1e3,
+        memory_bytes: outcome.memory_bytes,
+        host_calls: outcome.host_calls,
+    })
+    .into_response())
+}
+
+/// A script that calls run now.
+async fn deployed(api: &Api, caller: &Caller, named: &str) -> Result<Arc<Script>, Problem> {
+    let place = api.host.places().get(&caller.tenant).ok_or_else(Problem::not_found)?;
+    let Some(script) = place.shelf().get(named).cloned() else {
+        // There, but nothing to run.
+        api.host.library().get(&caller.tenant, named).await?;
+        let detail = "No version of this script is deployed.";
+        return Err(Problem::new(StatusCode::CONFLICT, "not_deployed", detail));
+    };
+    if !script.enabled {
+        return Err(Problem::new(StatusCode::CONFLICT, "script_disabled", "This script is disabled."));
+    }
+    Ok(script)
+}
+
+/// A call that was let in.
+struct Prepared {
+    call: Invoke,
+    admission: Admission,
+}
+
+impl Prepared {
+    fn new(
+        api: &Api,
+        caller: &Caller,
+        script: Arc<Script>,
+        input: String,
+        id: &ExecutionId,
+    ) -> Result<Prepared, Problem> {
+        if !api.app.scripts_enabled {
+            return Err(Problem::unavailable("scripts_disabled", "Scripts are switched off on this host."));
+        }
+        let most = script.limits.get(Limit::InputBytes);
+        if input.len() as u64 > most {
+            let most = Limit::InputBytes.show(most);
+            return Err(Problem::too_large(format!("The argument is larger than the {most} that a script takes.")));
+        }
+        let place = api.host.places().get(&caller.tenant).ok_or_else(Problem::not_found)?;
+        let identity = identify(&place.tenant, Some(caller), &script, id);
+        let admission = api.app.scripts.admit(&caller.tenant).map_err(|exceeded| {
+            note_quota(&identity, &exceeded);
+            Problem::quota(&exceeded)
+        })?;
+        let authority = caller.authority.clone();
+        Ok(Prepared { call: Invoke { script, identity: Arc::new(identity), authority, input }, admission })
+    }
+
+    async fn complete(self, api: &Api) -> Result<Outcome, Problem> {
+        let Prepared { call, admission } = self;
+        let identity = call.identity.clone();
+        let invocation = api.app.scripts.invoke(call, admission).await;
+        let outcome = *invocation.ended(&identity)?;
+        write_logs(&identity, &outcome);
+        if outcome.status != Status::Completed {
+            note_failure(&identity, &outcome, code(outcome.status));
+        }
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,206 @@
+//! The verbs that speak to a host, against a real one.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+const SETTINGS: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+
+[[tenants]]
+id = "acme"
+
+[[users]]
+id = "maya"
+tenant = "acme"
+permissions = ["Script.*"]
+token = "maya-token"
+
+[[users]]
+id = "ted"
+tenant = "acme"
+permissions = ["Script.Create", "Script.Read", "Script.Update", "Script.Execute"]
+token = "ted-token"
+
+[[scripts]]
+name = "of-settings"
+file = "of-settings.js"
+"#;
+
+struct Host {
+    folder: tempfile::TempDir,
+    child: Child,
+    address: String,
+}
+
+struct Done {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Done {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("not JSON: {} {}", self.stdout, self.stderr))
+    }
+}
+
+impl Host {
+    fn start() -> Host {
+        let folder = tempfile::tempdir().unwrap();
+        support::share_cache(&folder.path().join("data"));
+        std::fs::write(folder.path().join("airlock.toml"), SETTINGS).unwrap();
+        std::fs::write(folder.path().join("of-settings.js"), "function main() { return 1; }").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_airlock"));
+        command.args(["serve", "--config"]).arg(folder.path().join("airlock.toml"));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let address =
+            first.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("printed {first}")).to_owned();
+        Host { folder, child, address }
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn airlock(&self, arguments: &[&str]) -> Done {
+        self.airlock_as("maya-token", arguments)
+    }
+
+    fn airlock_as(&self, token: &str, arguments: &[&str]) -> Done {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_airlock"));
+        command.current_dir(self.folder.path()).args(arguments);
+        command.env("AIRLOCK_HOST", &self.address).env("AIRLOCK_TOKEN", token);
+        let output = command.output().unwrap();
+        Done {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_script_is_deployed_run_changed_and_rolled_back() {
+    let host = Host::start();
+    host.file("orders.js", "function main(order) { console.log('one'); return order.total; }");
+    let done = host.airlock(&["deploy", "orders.js", "-m", "The first"]);
+    assert_eq!((done.status, done.stdout.as_str()), (0, "orders: version 1 is deployed\n"), "{}", done.stderr);
+
+    let done = host.airlock(&["invoke", "orders", "--input", r#"{"total":7}"#]);
+    assert_eq!((done.status, done.stdout.as_str()), (0, "7\n"), "{}", done.stderr);
+    assert!(done.stderr.contains(r#""message":"one""#), "{}", done.stderr);
+
+    host.file("orders.js", "function main(order) { return order.total * 2; }");
+    let done = host.airlock(&["deploy", "orders.js", "--save-only", "-m", "Double"]);
+    assert_eq!((done.status, done.stdout.as_str()), (0, "orders: version 2 is saved\n"), "{}", done.stderr);
+    let run = |arguments: &[&str]| {
+        let mut all = vec!["invoke", "orders", "--input", r#"{"total":7}"#];
+        all.extend(arguments);
+        host.airlock(&all).stdout
+    };
+    assert_eq!((run(&[]).as_str(), run(&["--version", "2"]).as_str()), ("7\n", "14\n"));
+    let done = host.airlock(&["scripts", "diff", "orders"]);
+    assert!(done.stdout.contains("+function main(order) { return order.total * 2; }"), "{}", done.stdout);
+    host.airlock(&["deploy", "orders.js"]);
+    assert_eq!(run(&[]), "14\n");
+
+    let done = host.airlock(&["rollback", "orders"]);
+    assert_eq!((done.status, done.stdout.as_str()), (0, "orders: version 1 is deployed\n"), "{}", done.stderr);
+    assert_eq!(run(&[]), "7\n");
+    let done = host.airlock(&["rollback", "orders"]);
+    assert_eq!(done.status, 2);
+    assert!(done.stderr.contains("no version before 1"), "{}", done.stderr);
+
+    let done = host.airlock(&["scripts", "list"]);
+    let table: Vec<Vec<&str>> = done.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(
+        table,
+        [
+            ["NAME", "TYPE", "ENABLED", "DEPLOYED", "LATEST", "ORIGIN"],
+            ["of-settings", "embedded", "true", "-", "-", "settings"],
+            ["orders", "embedded", "true", "1", "2", "stored"],
+        ]
+    );
+    let done = host.airlock(&["scripts", "versions", "orders", "--json"]);
+    let messages: Vec<_> = done.json().as_array().unwrap().iter().map(|version| version["message"].clone()).collect();
+    assert_eq!(messages, [json!("Double"), json!("The first")]);
+    let done = host.airlock(&["scripts", "source", "orders", "--version", "2"]);
+    assert_eq!(done.stdout, "function main(order) { return order.total * 2; }\n");
+
+    assert_eq!(host.airlock(&["scripts", "disable", "orders"]).stdout, "orders is disabled\n");
+    assert_eq!(host.airlock(&["invoke", "orders"]).status, 2);
+    assert_eq!(host.airlock(&["scripts", "enable", "orders"]).stdout, "orders is enabled\n");
+    assert_eq!(host.airlock(&["scripts", "delete", "orders"]).stdout, "orders is deleted\n");
+    let done = host.airlock(&["scripts", "show", "orders"]);
+    assert_eq!(done.status, 2);
+    assert!(done.stderr.starts_with("error: "), "{}", done.stderr);
+}
+
+#[test]
+fn what_a_script_does_wrong_shows_in_the_exit_status() {
+    let host = Host::start();
+    host.file("broken.js", "function main( {\n");
+    let done = host.airlock(&["deploy", "broken.js"]);
+    assert_eq!((done.status, done.stdout.as_str()), (4, ""));
+    assert!(done.stderr.contains("broken") && done.stderr.contains("function main( {"), "{}", done.stderr);
+
+    host.file("throws.js", "function main() {\n  throw new RangeError('too far');\n}");
+    host.airlock(&["deploy", "throws.js"]);
+    let done = host.airlock(&["invoke", "throws"]);
+    assert_eq!((done.status, done.stdout.as_str()), (1, ""));
+    assert!(done.stderr.contains("RangeError: too far") && done.stderr.contains(":2:"), "{}", done.stderr);
+    let done = host.airlock(&["invoke", "throws", "--json"]);
+    assert_eq!((done.status, done.json()["error"]["name"].clone()), (1, json!("RangeError")));
+
+    let done = host.airlock(&["deploy", "nowhere.js"]);
+    assert_eq!(done.status, 2);
+    assert!(done.stderr.contains("nowhere.js can't be read"), "{}", done.stderr);
+    assert_eq!(host.airlock(&["invoke", "throws", "--input", "{"]).status, 2);
+}
+
+#[test]
+fn what_a_script_may_reach_more_is_agreed_to_by_who_may() {
+    let host = Host::start();
+    host.file("mails.js", "// @airlock tables: clients\nfunction main() { return 1; }");
+    let done = host.airlock_as("ted-token", &["deploy", "mails.js"]);
+    assert_eq!((done.status, done.stdout.as_str()), (2, ""), "{}", done.stderr);
+    assert!(done.stderr.contains("clients") && done.stderr.contains("--confirm-capabilities"), "{}", done.stderr);
+    let done = host.airlock_as("ted-token", &["deploy", "mails.js", "--confirm-capabilities"]);
+    assert_eq!(done.status, 2);
+    assert!(done.stderr.contains("Script.Grant"), "{}", done.stderr);
+    let done = host.airlock(&["deploy", "mails.js", "--confirm-capabilities"]);
+    assert_eq!((done.status, done.stdout.as_str()), (0, "mails: version 1 is deployed\n"), "{}", done.stderr);
+}
+
+#[test]
+fn a_host_that_cannot_be_asked() {
+    let host = Host::start();
+    let done = host.airlock_as("nobody", &["scripts", "list"]);
+    assert_eq!(done.status, 2);
+    assert!(done.stderr.contains("valid token"), "{}", done.stderr);
+    let done = host.airlock(&["scripts", "list", "--host", "http://127.0.0.1:1"]);
+    assert_eq!(done.status, 2);
+    assert!(
+        done.stderr.contains("http://127.0.0.1:1/ can't be asked") && done.stderr.contains("--host"),
+        "{}",
+        done.stderr
+    );
+}
