@@ -22,6 +22,7 @@ use crate::runtime::outcome::Outcome;
 use crate::runtime::sandbox::{self, Busy, LoadError, Program};
 use crate::scripts::shelf::Places;
 use crate::scripts::{Library, Script};
+use crate::server::jwt::Jwt;
 use crate::server::{Invocation, Invoke, Scripts};
 use crate::settings::{ScriptSettings, ServiceKind, Settings};
 use crate::store::clock::{Clock, Millis};
@@ -44,6 +45,7 @@ pub struct Host {
     places: Arc<Places>,
     library: Arc<Library>,
     tokens: Arc<Tokens>,
+    jwt: Option<Arc<Jwt>>,
     store: Store,
     /// By the script's name.
     programs: HashMap<String, Loaded>,
@@ -127,6 +129,11 @@ impl Host {
     /// The tokens that users have made.
     pub fn tokens(&self) -> &Arc<Tokens> {
         &self.tokens
+    }
+
+    /// What checks signed tokens, where the settings name an identity provider.
+    pub fn jwt(&self) -> Option<&Arc<Jwt>> {
+        self.jwt.as_ref()
     }
 
     /// Milliseconds since the Unix epoch, by the host's clock.
@@ -324,11 +331,13 @@ impl Builder {
         let places = Arc::new(Places::new(&self.settings));
         let settings = Arc::new(self.settings);
         let tokens = Arc::new(Tokens::new(store.clone()));
+        let jwt = settings.jwt.clone().map(Jwt::new).transpose()?.map(Arc::new);
         let library = Library::new(store.clone(), places.clone(), settings.clone(), engine.clone(), process.clone());
         library.look().await.context("reading the scripts in the host's database")?;
         let library = Arc::new(library);
         tokio::spawn(watch(Arc::downgrade(&library)));
-        let host = Host { engine, process, settings, people, places, library, tokens, store, programs: HashMap::new() };
+        let host =
+            Host { engine, process, settings, people, places, library, tokens, jwt, store, programs: HashMap::new() };
         host.provision().await?;
         Ok(host)
     }

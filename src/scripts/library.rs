@@ -123,13 +123,14 @@ impl Library {
         made.map_err(|reason| Refused::Compile(CompileError::Host(reason)))
     }
 
-    /// One of a tenant's compilations goes on at a time.
-    async fn turn(&self, tenant: &str) -> OwnedMutexGuard<()> {
+    /// One of a tenant's compilations goes on at a time, and none waits: each holds
+    /// one of the requests that all tenants share.
+    fn turn(&self, tenant: &str) -> Result<OwnedMutexGuard<()>, Refused> {
         let turn = {
             let mut turns = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
             turns.entry(tenant.to_owned()).or_default().clone()
         };
-        turn.lock_owned().await
+        turn.try_lock_owned().map_err(|_| Refused::Compiling)
     }
 
     fn account(&self, tenant: &str) -> Arc<Account> {
@@ -152,12 +153,6 @@ impl Library {
             return Err(Refused::RouteTaken(format!("{method} {}", route.pattern)));
         }
         Ok(draft)
-    }
-
-    /// Which of a tenant's own scripts the name or id means, for those who only
-    /// read the settings' ones.
-    pub fn is_of_settings(&self, tenant: &str, named: &str) -> bool {
-        self.places.get(tenant).is_some_and(|place| place.own().iter().any(|script| script.name == named))
     }
 
     /// Runs a change of a tenant's scripts, and shows it on the shelf before it
@@ -306,7 +301,7 @@ impl Library {
         let script = self.get(tenant, named).await?;
         let file = script.draft.file();
         let program = {
-            let _turn = self.turn(tenant).await;
+            let _turn = self.turn(tenant)?;
             self.compile(&file, &source.text).await?
         };
         let Description { entries, declared, .. } = program.description().clone();

@@ -166,6 +166,8 @@ pub enum Refused {
         field: String,
         message: String,
     },
+    #[error("another script of the tenant is being compiled")]
+    Compiling,
     #[error("there is a script `{0}` already")]
     NameTaken(String),
     #[error("another script answers to {0} already")]

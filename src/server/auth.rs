@@ -8,7 +8,9 @@ use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderValue};
 use subtle::ConstantTimeEq;
 
+use super::jwt::{Claimed, Jwt};
 use super::problem::Problem;
+use crate::host::Host;
 use crate::settings::{TokenDigest, UserSettings};
 use crate::tenant::token::{self, Tokens};
 use crate::tenant::{Authority, People, User};
@@ -41,14 +43,23 @@ pub struct Credentials {
     /// knows, but not how to bend it.
     users: HashMap<TokenDigest, UserSettings>,
     tokens: Option<Arc<Tokens>>,
+    jwt: Option<Arc<Jwt>>,
 }
 
 /// A token is this long at most.
 const MAX_TOKEN: usize = 4096;
 
 impl Credentials {
-    pub fn new(users: &[UserSettings], tokens: Option<Arc<Tokens>>) -> Credentials {
-        Credentials { users: users.iter().map(|user| (user.token, user.clone())).collect(), tokens }
+    /// Those of a host.
+    pub fn of(host: &Host) -> Credentials {
+        let (tokens, jwt) = (Some(host.tokens().clone()), host.jwt().cloned());
+        Credentials { tokens, jwt, ..Credentials::new(&host.settings().users) }
+    }
+
+    /// The tokens of the settings alone.
+    pub fn new(users: &[UserSettings]) -> Credentials {
+        let users = users.iter().map(|user| (user.token, user.clone())).collect();
+        Credentials { users, tokens: None, jwt: None }
     }
 
     /// Who calls; None where the request names nobody. Credentials that are not
@@ -76,6 +87,11 @@ impl Credentials {
             let claimed = User { id: token.user, permissions: token.scopes, ..User::default() };
             let user = authority.user(people, &token.tenant, &claimed).ok_or_else(Problem::unauthorized)?;
             return Ok(Some(Caller { tenant: token.tenant, user, authority }));
+        }
+        if let Some(jwt) = &self.jwt {
+            let claimed = jwt.verify(text).await.ok_or_else(Problem::unauthorized)?;
+            let Claimed { tenant, user } = claimed;
+            return Ok(Some(Caller { tenant, user, authority: Authority::Claimed }));
         }
         Err(Problem::unauthorized())
     }

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::auth::Credentials;
 use super::tls::Tls;
 use super::{App, router};
 use crate::host::Host;
@@ -59,7 +60,7 @@ pub struct Server {
 impl Server {
     /// Binds `server.listen`. Connections queue from here on.
     pub async fn bind(host: Arc<Host>) -> Result<Server, ServerError> {
-        let app = App::new(host.settings(), host.places().clone(), host.clone(), Some(host.tokens().clone()));
+        let app = App::new(host.settings(), host.places().clone(), host.clone(), Credentials::of(&host));
         let server = Server::listen(host.settings(), app).await?;
         Ok(Server { host: Some(host), ..server })
     }
@@ -80,7 +81,7 @@ impl Server {
         scripts: Arc<dyn super::Scripts>,
     ) -> Result<Server, ServerError> {
         let places = Arc::new(crate::scripts::shelf::Places::new(settings));
-        Server::listen(settings, App::new(settings, places, scripts, None)).await
+        Server::listen(settings, App::new(settings, places, scripts, Credentials::new(&settings.users))).await
     }
 
     /// Where it listens, with the port that was chosen for port 0.

@@ -11,6 +11,7 @@ mod api;
 mod auth;
 mod custom;
 mod health;
+pub mod jwt;
 mod listener;
 mod problem;
 mod request;
@@ -42,7 +43,6 @@ use crate::scripts::Script;
 use crate::scripts::shelf::Places;
 use crate::settings::{ServerSettings, Settings};
 use crate::tenant::quota::{Admission, Exceeded};
-use crate::tenant::token::Tokens;
 use crate::tenant::{Authority, Identity, People};
 use auth::{Caller, Credentials};
 use problem::Problem;
@@ -103,12 +103,12 @@ struct App {
 }
 
 impl App {
-    fn new(settings: &Settings, places: Arc<Places>, scripts: Arc<dyn Scripts>, tokens: Option<Arc<Tokens>>) -> App {
+    fn new(settings: &Settings, places: Arc<Places>, scripts: Arc<dyn Scripts>, credentials: Credentials) -> App {
         App {
             server: settings.server.clone(),
             scripts_enabled: settings.scripts_enabled,
             places,
-            credentials: Credentials::new(&settings.users, tokens),
+            credentials,
             scripts,
             requests: Arc::new(Semaphore::new(settings.server.max_requests)),
             stopping: AtomicBool::new(false),
@@ -117,7 +117,12 @@ impl App {
 
     /// Who calls; None where the request names nobody.
     async fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
-        self.credentials.caller(headers, self.scripts.people()).await
+        let caller = self.credentials.caller(headers, self.scripts.people()).await?;
+        // A signed token may name a tenant that this host does not have.
+        if caller.as_ref().is_some_and(|caller| self.places.get(&caller.tenant).is_none()) {
+            return Err(Problem::unauthorized());
+        }
+        Ok(caller)
     }
 
     /// Counts a request as under way, or refuses it.

@@ -18,7 +18,7 @@ pub struct Problem {
     pub status: StatusCode,
     pub code: &'static str,
     pub detail: String,
-    more: Map<String, Value>,
+    more: Vec<(String, Value)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -44,7 +44,7 @@ pub struct Document {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { status, code, detail: detail.into(), more: Map::new(), headers: Vec::new() }
+        Problem { status, code, detail: detail.into(), more: Vec::new(), headers: Vec::new() }
     }
 
     fn with(mut self, name: HeaderName, value: &'static str) -> Problem {
@@ -54,7 +54,7 @@ impl Problem {
 
     /// Says one thing more, for programs.
     pub fn member(mut self, name: &str, value: impl Into<Value>) -> Problem {
-        self.more.insert(name.to_owned(), value.into());
+        self.more.push((name.to_owned(), value.into()));
         self
     }
 
@@ -159,7 +159,7 @@ pub fn finish(response: &mut Response, method: &Method, id: &ExecutionId) {
         code: problem.code,
         detail: problem.detail,
         execution_id: id.0.clone(),
-        more: problem.more,
+        more: problem.more.into_iter().collect(),
     };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     // What was announced for the empty body that stood here.

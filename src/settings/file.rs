@@ -17,6 +17,7 @@ use url::Url;
 
 use super::database::{self, DatabaseTable};
 use super::error::Fault;
+use super::jwt::{self, AuthTable};
 use super::services::{self, ServiceTable};
 use super::store::{self, StoreTable};
 use super::{
@@ -65,6 +66,7 @@ struct File {
     tenants: Vec<TenantTable>,
     roles: BTreeMap<String, Vec<Spanned<String>>>,
     users: Vec<UserTable>,
+    auth: AuthTable,
     service_accounts: Vec<AccountTable>,
     tables: BTreeMap<Spanned<String>, Needs>,
     services: BTreeMap<Spanned<String>, Spanned<ServiceTable>>,
@@ -354,6 +356,7 @@ impl Reader<'_> {
         };
         settings.smtp = file.smtp.as_ref().map(smtp).transpose()?;
         settings.secrets = keys(&file.secrets.keys)?;
+        settings.jwt = jwt::read(&file.auth, self.folder, &mut self.files)?;
         for (name, needs) in &file.tables {
             settings.tables.insert(name.as_ref().clone(), needs.clone());
         }

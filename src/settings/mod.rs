@@ -8,6 +8,7 @@ mod environment;
 mod error;
 pub mod explain;
 mod file;
+mod jwt;
 mod services;
 mod store;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use sha2::{Digest, Sha256};
 
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
+pub use jwt::{Jwks, JwtSettings};
 pub use store::StoreSettings;
 
 use crate::capabilities::grant;
@@ -65,6 +67,8 @@ pub struct Settings {
     pub tenants: Vec<TenantSettings>,
     /// Each in a tenant that exists, with a token that no other user has.
     pub users: Vec<UserSettings>,
+    /// Whose signed tokens are believed; None: nobody's.
+    pub jwt: Option<JwtSettings>,
     /// Who scripts run as where nobody calls. Ids are unique, and no user's.
     pub service_accounts: Vec<User>,
     /// The permissions that tables need, by the table; `*` is for all others.
@@ -287,6 +291,7 @@ impl Default for Settings {
             secrets: Keys::default(),
             tenants: Vec::new(),
             users: Vec::new(),
+            jwt: None,
             service_accounts: Vec::new(),
             tables: BTreeMap::new(),
             services: BTreeMap::new(),

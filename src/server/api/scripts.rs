@@ -275,6 +275,10 @@ impl From<Refused> for Problem {
             Refused::NoVersion => {
                 Problem::new(StatusCode::NOT_FOUND, "no_such_version", "This script has no such version.")
             }
+            Refused::Compiling => {
+                let detail = "Another script of this tenant is being compiled; try again in a second.";
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, "compiling", detail).retry()
+            }
             Refused::Invalid { field, message } => Problem::invalid(&field, message),
             Refused::NameTaken(name) => conflict("name_taken", format!("There is a script `{name}` already.")),
             Refused::RouteTaken(route) => {

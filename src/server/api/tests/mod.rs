@@ -86,7 +86,12 @@ impl Fixture {
         let mut host = Host::builder(settings).cache(cache()).open().await.unwrap();
         assert!(host.load_scripts().await.is_empty());
         let host = Arc::new(host);
-        let app = Arc::new(App::new(host.settings(), host.places().clone(), host.clone(), Some(host.tokens().clone())));
+        let app = Arc::new(App::new(
+            host.settings(),
+            host.places().clone(),
+            host.clone(),
+            crate::server::auth::Credentials::of(&host),
+        ));
         Fixture { router: whole(app, Some(host.clone())), host, folder, more }
     }
 

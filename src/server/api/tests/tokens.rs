@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both_databases!(a_token_does_what_its_scopes_and_its_user_allow);
+on_both_databases!(a_token_does_what_its_scopes_and_its_user_allow, a_signed_token_says_who_calls);
 
 async fn a_token_does_what_its_scopes_and_its_user_allow(kind: Kind) {
     let host = Fixture::on(kind,
@@ -61,4 +61,40 @@ async fn a_token_does_what_its_scopes_and_its_user_allow(kind: Kind) {
     assert_eq!(host.ask("gus", "DELETE", &path, Value::Null).await.code(), "not_found");
     assert_eq!(host.ask("dan", "DELETE", &path, Value::Null).await.status, 204);
     assert_eq!(host.ask(token, "GET", "/api/me", Value::Null).await.code(), "unauthorized");
+}
+
+/// Signed with a secret that stands in a file of the host's.
+fn signed(claims: &Value) -> String {
+    use base64::Engine;
+    let b64 = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let text = format!("{}.{}", b64(br#"{"alg":"HS256"}"#), b64(claims.to_string().as_bytes()));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &[b'k'; 32]);
+    format!("{text}.{}", b64(ring::hmac::sign(&key, text.as_bytes()).as_ref()))
+}
+
+async fn a_signed_token_says_who_calls(kind: Kind) {
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(keys.path(), r#"{"keys":[{"kty":"oct","k":"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s"}]}"#)
+        .unwrap();
+    let more = format!("[auth.jwt]\njwks_file = {:?}\nissuer = \"id\"\naudience = \"airlock\"", keys.path());
+    let host = Fixture::on(kind, &more).await;
+    host.add(json!({ "name": "asks", "type": "embedded" }), &["export default () => context.user"]).await;
+    host.deploy("asks", 1).await;
+    let exp = chrono::Utc::now().timestamp() + 60;
+    let claims = json!({ "iss": "id", "aud": "airlock", "exp": exp, "sub": "u-7", "tenant": "acme",
+        "permissions": ["Script.Execute", "Script.Read", "Token.Manage"] });
+    let ada = signed(&claims);
+    assert_eq!(host.ask(&ada, "GET", "/api/scripts/asks", Value::Null).await.status, 200);
+    assert_eq!(host.ask(&ada, "DELETE", "/api/scripts/asks", Value::Null).await.code(), "permission_missing");
+    let seen = host.ask(&ada, "POST", "/api/scripts/asks/invoke", Value::Null).await.json;
+    assert_eq!((&seen["id"], &seen["permissions"]), (&json!("u-7"), &claims["permissions"]));
+    let mut elsewhere = claims.clone();
+    elsewhere["tenant"] = "nowhere".into();
+    assert_eq!(host.ask(&signed(&elsewhere), "GET", "/api/me", Value::Null).await.code(), "unauthorized");
+
+    // A token of theirs has what they had when it was made.
+    let made = host.ask(&ada, "POST", "/api/tokens", json!({ "name": "a", "scopes": ["Script.Execute"] })).await.json;
+    let token = made["token"].as_str().unwrap();
+    let seen = host.ask(token, "POST", "/api/scripts/asks/invoke", Value::Null).await.json;
+    assert_eq!((&seen["id"], &seen["permissions"]), (&json!("u-7"), &json!(["Script.Execute"])));
 }
