@@ -19,6 +19,8 @@ use crate::runtime::engine::{Engine, Options};
 use crate::runtime::limits::Limits;
 use crate::runtime::outcome::Outcome;
 use crate::runtime::sandbox::{self, Busy, LoadError, Program};
+use crate::scripts::Script;
+use crate::scripts::shelf::Places;
 use crate::server::{Invocation, Invoke, Scripts};
 use crate::settings::{ScriptSettings, ServiceKind, Settings};
 use crate::store::clock::Clock;
@@ -37,6 +39,7 @@ pub struct Host {
     process: Arc<capabilities::Process>,
     settings: Arc<Settings>,
     people: People,
+    places: Arc<Places>,
     /// By the script's name.
     programs: HashMap<String, Loaded>,
 }
@@ -109,6 +112,11 @@ impl Host {
     /// on.
     pub fn people(&self) -> &People {
         &self.people
+    }
+
+    /// The tenants, and the scripts that each has now.
+    pub fn places(&self) -> &Arc<Places> {
+        &self.places
     }
 
     pub fn process(&self) -> &capabilities::Process {
@@ -205,7 +213,7 @@ impl Host {
 impl Host {
     /// Who a call runs as that begins now: its user, with the permissions of
     /// now, and without a user the script's service account.
-    fn runs_as(&self, script: &ScriptSettings, identity: &Identity) -> Option<User> {
+    fn runs_as(&self, script: &Script, identity: &Identity) -> Option<User> {
         match &identity.user {
             Some(user) => Some(self.people.user(&identity.tenant.id, &user.id).unwrap_or_else(|| {
                 // Gone since the request came in.
@@ -268,7 +276,9 @@ impl Builder {
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
         let people = People::new(users, settings.service_accounts.iter().cloned());
         let process = Arc::new(process(&mut self, store).await?);
-        let host = Host { engine, process, settings: Arc::new(self.settings), people, programs: HashMap::new() };
+        let places = Arc::new(Places::new(&self.settings));
+        let host =
+            Host { engine, process, settings: Arc::new(self.settings), people, places, programs: HashMap::new() };
         host.provision().await?;
         Ok(host)
     }

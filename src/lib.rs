@@ -29,6 +29,7 @@ mod files;
 mod hexadecimal;
 pub mod host;
 pub mod runtime;
+pub mod scripts;
 pub mod server;
 pub mod settings;
 pub mod store;

@@ -77,7 +77,7 @@ impl Fixture {
 
     /// What a call answers, or its error as `name: message`.
     async fn call(&self, script: &str, user: Option<User>) -> Value {
-        let script = self.host.settings().scripts.iter().find(|known| known.name == script).unwrap().clone();
+        let script = self.host.places().get("acme").unwrap().shelf().get(script).unwrap().clone();
         let identity = Identity {
             tenant: Tenant { id: "acme".into(), name: "Acme".into() },
             user,

@@ -46,7 +46,7 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
     }
     let settings = host.settings().clone();
     let host = Arc::new(host);
-    let server = Server::bind(&settings, host.clone()).await.map_err(|reason| failed(reason.to_string()))?;
+    let server = Server::bind(host.clone()).await.map_err(|reason| failed(reason.to_string()))?;
     let address = server.address();
     // A script must not reach its own host from inside.
     host.process().http.forbid(address).map_err(|reason| failed(format!("{reason:#}")))?;

@@ -8,6 +8,23 @@ use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
 use crate::settings::{TokenDigest, UserSettings};
+use crate::tenant::User;
+
+/// Who calls, as the request's credentials say.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The tenant's id.
+    pub tenant: String,
+    /// With the permissions of now, and of those no more than the credentials allow.
+    pub user: User,
+}
+
+impl Caller {
+    /// Refuses a caller who lacks the permission.
+    pub fn require(&self, permission: &str) -> Result<(), Problem> {
+        if self.user.permissions.hold(permission) { Ok(()) } else { Err(Problem::missing(permission)) }
+    }
+}
 
 /// Users by the digest of their token. Looking up a digest tells a caller who
 /// measures times nothing of the tokens: which digest a guess has, the caller

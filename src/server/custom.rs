@@ -13,12 +13,14 @@ use axum::http::header::{ALLOW, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::auth::Caller;
 use super::problem::Problem;
-use super::{App, ExecutionId, Invocation, Invoke, Served, TenantRoutes, request, response, route};
+use super::{App, ExecutionId, Invocation, Invoke, Served, request, response, route};
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, Status};
-use crate::settings::ScriptSettings;
-use crate::tenant::{Execution, Identity, Script, User};
+use crate::scripts::Script;
+use crate::scripts::shelf::Place;
+use crate::tenant::{self, Execution, Identity, Tenant};
 
 const PREFIX: &str = "/api/custom/";
 const X_TENANT: &str = "x-tenant";
@@ -32,17 +34,9 @@ pub async fn serve(State(app): State<Arc<App>>, Extension(id): Extension<Executi
 }
 
 async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Served) -> Result<Response, Problem> {
-    let _permit = app.requests.try_acquire().map_err(|_| {
-        Problem::unavailable("overloaded", "The host has as many requests under way as it takes.").retry()
-    })?;
+    let _permit = app.begin()?;
     let (head, body) = request.into_parts();
-    let caller = match app.directory.caller(&head.headers)? {
-        Some(known) => {
-            let user = app.scripts.user(&known.tenant, &known.user.id).ok_or_else(Problem::unauthorized)?;
-            Some(Caller { tenant: known.tenant.clone(), user })
-        }
-        None => None,
-    };
+    let caller = app.caller(&head.headers)?;
     let caller = caller.as_ref();
     if let Some(caller) = caller {
         served.tenant.clone_from(&caller.tenant);
@@ -52,13 +46,13 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
     let path = route::segments(below)
         .ok_or_else(|| Problem::bad_request("bad_path", "The path's escapes are not UTF-8 text."))?;
 
-    let place = find(app, caller, &head.headers, &path)?;
-    served.tenant.clone_from(&place.tenant.tenant.id);
-    let visible = || place.scripts.iter().filter(|script| caller.is_some() || script.public);
+    let found = find(app, caller, &head.headers, &path)?;
+    served.tenant.clone_from(&found.tenant.id);
+    let visible = || found.scripts.iter().filter(|script| caller.is_some() || script.public);
     if head.method == Method::OPTIONS {
         return options(&route::allow(visible()));
     }
-    let (script, parameters) = route::of_method(place.scripts, &head.method, &path)
+    let (script, parameters) = route::of_method(&found.scripts, &head.method, &path)
         .filter(|(script, _)| caller.is_some() || script.public)
         .ok_or_else(|| Problem::method_not_allowed().allow(&route::allow(visible())))?;
     served.script = Some(script.name.clone());
@@ -67,10 +61,10 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
         return Err(Problem::unavailable("scripts_disabled", "Scripts are switched off on this host."));
     }
 
-    let admission = app.scripts.admit(&place.tenant.tenant.id).map_err(|exceeded| {
+    let admission = app.scripts.admit(&found.tenant.id).map_err(|exceeded| {
         tracing::warn!(
             execution_id = id.0,
-            tenant_id = place.tenant.tenant.id,
+            tenant_id = found.tenant.id,
             script = script.name,
             quota = exceeded.quota.name(),
             quota_value = exceeded.value,
@@ -91,7 +85,7 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
             "The request is larger, as JSON, than the {most} that a script takes; the host's setting {setting} changes the limit."
         )));
     }
-    let identity = Arc::new(identify(place.tenant, caller, script, &id));
+    let identity = Arc::new(identify(found.tenant, caller, script, &id));
     let call = Invoke { script: script.clone(), identity: identity.clone(), input };
     match app.scripts.invoke(call, admission).await {
         Invocation::Ended(outcome) => {
@@ -115,18 +109,11 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
     }
 }
 
-/// Who calls.
-struct Caller {
-    /// The tenant's id.
-    tenant: String,
-    user: User,
-}
-
 /// The scripts at a path, and the tenant whose they are.
 struct Found<'a> {
-    tenant: &'a TenantRoutes,
+    tenant: &'a Tenant,
     /// Not empty. Where nobody calls, at least one is public.
-    scripts: &'a [Arc<ScriptSettings>],
+    scripts: Vec<Arc<Script>>,
 }
 
 fn find<'a>(app: &'a App, caller: Option<&Caller>, headers: &HeaderMap, path: &[String]) -> Result<Found<'a>, Problem> {
@@ -140,19 +127,21 @@ fn find<'a>(app: &'a App, caller: Option<&Caller>, headers: &HeaderMap, path: &[
         if name.is_some_and(|name| name.as_bytes() != caller.tenant.as_bytes()) {
             return Err(Problem::forbidden("wrong_tenant", "This token is for another tenant than X-Tenant names."));
         }
-        let tenant = app.tenants.get(&caller.tenant).ok_or_else(Problem::not_found)?;
-        let scripts = tenant.table.find(path).ok_or_else(Problem::not_found)?;
-        return Ok(Found { tenant, scripts });
+        let place = app.places.get(&caller.tenant).ok_or_else(Problem::not_found)?;
+        let scripts = place.shelf().table.find(path).ok_or_else(Problem::not_found)?.to_vec();
+        return Ok(Found { tenant: &place.tenant, scripts });
     }
-    let public = |tenant: &'a TenantRoutes| {
-        let scripts = tenant.table.find(path)?;
-        scripts.iter().any(|script| script.public).then_some(Found { tenant, scripts })
+    let public = |place: &'a Place| {
+        let shelf = place.shelf();
+        let scripts = shelf.has_public.then(|| shelf.table.find(path)).flatten()?;
+        let found = Found { tenant: &place.tenant, scripts: scripts.to_vec() };
+        scripts.iter().any(|script| script.public).then_some(found)
     };
     if let Some(name) = name {
-        let tenant = name.to_str().ok().and_then(|name| app.tenants.get(name));
+        let tenant = name.to_str().ok().and_then(|name| app.places.get(name));
         return tenant.and_then(public).ok_or_else(Problem::unauthorized);
     }
-    let mut found = app.tenants.values().filter(|tenant| tenant.has_public).filter_map(public);
+    let mut found = app.places.iter().filter_map(public);
     match (found.next(), found.next()) {
         (Some(found), None) => Ok(found),
         (Some(_), Some(_)) => Err(Problem::bad_request(
@@ -163,12 +152,9 @@ fn find<'a>(app: &'a App, caller: Option<&Caller>, headers: &HeaderMap, path: &[
     }
 }
 
-fn permit(script: &ScriptSettings, caller: Option<&Caller>) -> Result<(), Problem> {
+fn permit(script: &Script, caller: Option<&Caller>) -> Result<(), Problem> {
     let (Some(needed), Some(caller)) = (&script.permission, caller) else { return Ok(()) };
-    if caller.user.permissions.hold(needed) {
-        return Ok(());
-    }
-    Err(Problem::forbidden("permission_missing", format!("This needs the permission `{needed}`.")))
+    caller.require(needed)
 }
 
 fn options(allow: &str) -> Result<Response, Problem> {
@@ -178,15 +164,15 @@ fn options(allow: &str) -> Result<Response, Problem> {
     Ok(response)
 }
 
-fn identify(tenant: &TenantRoutes, caller: Option<&Caller>, script: &ScriptSettings, id: &ExecutionId) -> Identity {
+fn identify(tenant: &Tenant, caller: Option<&Caller>, script: &Script, id: &ExecutionId) -> Identity {
     Identity {
-        tenant: tenant.tenant.clone(),
+        tenant: tenant.clone(),
         user: caller.map(|caller| caller.user.clone()),
-        script: Script {
-            id: script.name.clone(),
+        script: tenant::Script {
+            id: script.id.clone(),
             name: script.name.clone(),
             kind: script.kind.name().to_owned(),
-            file: script.shown_file.clone(),
+            file: script.file.clone(),
         },
         execution: Execution { id: id.0.clone(), triggered_by: "api".to_owned() },
     }

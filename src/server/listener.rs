@@ -21,7 +21,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use super::{App, Scripts, router};
+use super::{App, router};
+use crate::host::Host;
 use crate::settings::Settings;
 
 /// A request's headers, all together; beyond, hyper answers 431.
@@ -45,18 +46,36 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     app: Arc<App>,
+    /// What the management API is about; None: there is none.
+    host: Option<Arc<Host>>,
     /// How long what is under way may take once the host was told to stop.
     drain: Duration,
 }
 
 impl Server {
     /// Binds `server.listen`. Connections queue from here on.
-    pub async fn bind(settings: &Settings, scripts: Arc<dyn Scripts>) -> Result<Server, ServerError> {
+    pub async fn bind(host: Arc<Host>) -> Result<Server, ServerError> {
+        let app = App::new(host.settings(), host.places().clone(), host.clone());
+        let server = Server::listen(host.settings(), app).await?;
+        Ok(Server { host: Some(host), ..server })
+    }
+
+    async fn listen(settings: &Settings, app: App) -> Result<Server, ServerError> {
         let failed = |reason| ServerError::Listen { address: settings.server.listen, reason };
         let listener = TcpListener::bind(settings.server.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let drain = settings.longest_call() + settings.server.shutdown_grace;
-        Ok(Server { listener, address, app: Arc::new(App::new(settings, scripts)), drain })
+        Ok(Server { listener, address, app: Arc::new(app), host: None, drain })
+    }
+
+    /// For tests of the listener: the scripts of the settings, run by another.
+    #[cfg(test)]
+    pub(super) async fn bind_scripts(
+        settings: &Settings,
+        scripts: Arc<dyn super::Scripts>,
+    ) -> Result<Server, ServerError> {
+        let places = Arc::new(crate::scripts::shelf::Places::new(settings));
+        Server::listen(settings, App::new(settings, places, scripts)).await
     }
 
     /// Where it listens, with the port that was chosen for port 0.
@@ -68,9 +87,9 @@ impl Server {
     /// way end within the longest script timeout and `server.shutdown_grace`,
     /// closes what is left, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Server { listener, address, app, drain } = self;
+        let Server { listener, address, app, host, drain } = self;
         let (stopped, stopping) = watch::channel(());
-        let router = router(app.clone());
+        let router = router(app.clone(), host);
         let slots = Arc::new(Semaphore::new(app.server.max_connections));
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);

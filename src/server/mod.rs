@@ -1,11 +1,13 @@
 //! HTTP in: the listener, and what it serves.
 //!
-//! `/api/custom/*` are the tenants' HTTP scripts, `/healthz` and `/readyz` are
-//! for whatever watches the host. What runs a script is behind [`Scripts`].
+//! `/api/custom/*` are the tenants' HTTP scripts, the rest of `/api` is for who
+//! manages scripts, `/healthz` and `/readyz` are for whatever watches the host.
+//! What runs a script is behind [`Scripts`].
 //!
 //! Callers see problems without internals; the log has the rest under the same
 //! execution id, which every answer carries in `x-execution-id`.
 
+mod api;
 mod auth;
 mod custom;
 mod health;
@@ -17,29 +19,31 @@ pub mod route;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
+use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{any, get};
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use listener::{Server, ServerError, stop_signal};
 
+use crate::host::Host;
 use crate::runtime::outcome::Outcome;
-use crate::settings::{ScriptSettings, ServerSettings, Settings};
+use crate::scripts::Script;
+use crate::scripts::shelf::Places;
+use crate::settings::{ServerSettings, Settings};
 use crate::tenant::quota::{Admission, Exceeded};
-use crate::tenant::{Identity, Tenant, User};
-use auth::Directory;
+use crate::tenant::{Identity, User};
+use auth::{Caller, Directory};
 use problem::Problem;
-use route::Table;
 
 /// What runs scripts.
 pub trait Scripts: Send + Sync + 'static {
@@ -57,7 +61,7 @@ pub trait Scripts: Send + Sync + 'static {
 /// One call of a script.
 #[derive(Debug, Clone)]
 pub struct Invoke {
-    pub script: Arc<ScriptSettings>,
+    pub script: Arc<Script>,
     /// Whose user is looked up once more when the call begins.
     pub identity: Arc<Identity>,
     /// The entry's one argument, as JSON text: `req`, as request.rs shapes it.
@@ -80,7 +84,7 @@ pub enum Invocation {
 struct App {
     server: ServerSettings,
     scripts_enabled: bool,
-    tenants: HashMap<String, TenantRoutes>,
+    places: Arc<Places>,
     directory: Directory,
     scripts: Arc<dyn Scripts>,
     /// Requests under way.
@@ -89,29 +93,12 @@ struct App {
     stopping: AtomicBool,
 }
 
-struct TenantRoutes {
-    tenant: Tenant,
-    table: Table,
-    /// Whether any of them needs no user.
-    has_public: bool,
-}
-
 impl App {
-    fn new(settings: &Settings, scripts: Arc<dyn Scripts>) -> App {
-        let tenants = settings.tenants.iter().map(|known| {
-            let id = &known.tenant.id;
-            let own = || settings.scripts.iter().filter(|script| script.belongs_to(id));
-            let routes = TenantRoutes {
-                tenant: known.tenant.clone(),
-                table: Table::new(own().cloned()),
-                has_public: own().any(|script| script.public),
-            };
-            (id.clone(), routes)
-        });
+    fn new(settings: &Settings, places: Arc<Places>, scripts: Arc<dyn Scripts>) -> App {
         App {
             server: settings.server.clone(),
             scripts_enabled: settings.scripts_enabled,
-            tenants: tenants.collect(),
+            places,
             directory: Directory::new(&settings.users),
             scripts,
             requests: Arc::new(Semaphore::new(settings.server.max_requests)),
@@ -119,16 +106,32 @@ impl App {
         }
     }
 
+    /// Who calls; None where the request names nobody.
+    fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+        let Some(known) = self.directory.caller(headers)? else { return Ok(None) };
+        let user = self.scripts.user(&known.tenant, &known.user.id).ok_or_else(Problem::unauthorized)?;
+        Ok(Some(Caller { tenant: known.tenant.clone(), user }))
+    }
+
+    /// Counts a request as under way, or refuses it.
+    fn begin(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.requests.try_acquire().map_err(|_| {
+            Problem::unavailable("overloaded", "The host has as many requests under way as it takes.").retry()
+        })
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
 }
 
-fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>, host: Option<Arc<Host>>) -> Router {
+    let management = host.map(|host| api::router(app.clone(), host)).unwrap_or_default();
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/api/custom/{*path}", any(custom::serve))
+        .merge(management)
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(middleware::from_fn_with_state(app.clone(), accompany))

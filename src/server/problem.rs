@@ -6,27 +6,55 @@ use axum::http::header::{
 };
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::ExecutionId;
 use crate::tenant::quota::Exceeded;
 
-/// Serialises as `{type, title, status, code, detail, execution_id}`. `code` is
-/// stable and for programs, `detail` for people.
+/// Is written as a [`Document`].
 #[derive(Debug, Clone)]
 pub struct Problem {
     pub status: StatusCode,
     pub code: &'static str,
     pub detail: String,
+    more: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// A problem as its reader gets it.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Problem, title = "Problem")]
+pub struct Document {
+    /// `urn:airlock:problem:` and the code.
+    r#type: String,
+    /// What the status means.
+    title: &'static str,
+    status: u16,
+    /// Stable, and for programs.
+    code: &'static str,
+    /// For people.
+    detail: String,
+    /// The request's id, which the host's log has as well.
+    execution_id: String,
+    /// What some codes add, such as `field`: the place in the body that is wrong.
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { status, code, detail: detail.into(), headers: Vec::new() }
+        Problem { status, code, detail: detail.into(), more: Map::new(), headers: Vec::new() }
     }
 
     fn with(mut self, name: HeaderName, value: &'static str) -> Problem {
         self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// Says one thing more, for programs.
+    pub fn member(mut self, name: &str, value: impl Into<Value>) -> Problem {
+        self.more.insert(name.to_owned(), value.into());
         self
     }
 
@@ -50,6 +78,11 @@ impl Problem {
 
     pub fn forbidden(code: &'static str, detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::FORBIDDEN, code, detail)
+    }
+
+    /// The caller lacks what this needs.
+    pub fn missing(permission: &str) -> Problem {
+        Problem::forbidden("permission_missing", format!("This needs the permission `{permission}`."))
     }
 
     pub fn not_found() -> Problem {
@@ -114,18 +147,20 @@ impl IntoResponse for Problem {
 /// Writes the body of an answer that is a problem.
 pub fn finish(response: &mut Response, method: &Method, id: &ExecutionId) {
     let Some(problem) = response.extensions_mut().remove::<Problem>() else { return };
-    let body = serde_json::json!({
-        "type": format!("urn:airlock:problem:{}", problem.code),
-        "title": problem.status.canonical_reason().unwrap_or("Error"),
-        "status": problem.status.as_u16(),
-        "code": problem.code,
-        "detail": problem.detail,
-        "execution_id": id.0,
-    });
+    let document = Document {
+        r#type: format!("urn:airlock:problem:{}", problem.code),
+        title: problem.status.canonical_reason().unwrap_or("Error"),
+        status: problem.status.as_u16(),
+        code: problem.code,
+        detail: problem.detail,
+        execution_id: id.0.clone(),
+        more: problem.more,
+    };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     // What was announced for the empty body that stood here.
     response.headers_mut().remove(CONTENT_LENGTH);
     if *method != Method::HEAD {
-        *response.body_mut() = Body::from(body.to_string());
+        // Text and numbers always are JSON.
+        *response.body_mut() = Body::from(serde_json::to_string(&document).unwrap_or_default());
     }
 }

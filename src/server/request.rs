@@ -124,19 +124,26 @@ pub fn compose(
 
 /// Reads a body: no more, and no longer, than the settings allow.
 pub async fn read(headers: &HeaderMap, body: Body, settings: &ServerSettings) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let most = Limit::Memory.show(settings.max_body);
-        Problem::too_large(format!(
-            "The body is larger than {most}; the host's setting server.max_body changes the limit."
-        ))
-        .closing()
-    };
+    let advice = "; the host's setting server.max_body changes the limit";
+    read_at_most(headers, body, settings.max_body, advice, settings).await
+}
+
+/// The same, with a limit in bytes of its own. `advice` says what changes it.
+pub async fn read_at_most(
+    headers: &HeaderMap,
+    body: Body,
+    most: u64,
+    advice: &str,
+    settings: &ServerSettings,
+) -> Result<Bytes, Problem> {
+    let too_large =
+        || Problem::too_large(format!("The body is larger than {}{advice}.", Limit::Memory.show(most))).closing();
     // Before a byte is read, where the client says so itself.
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > settings.max_body) || body.size_hint().lower() > settings.max_body {
+    if declared.is_some_and(|length| length > most) || body.size_hint().lower() > most {
         return Err(too_large());
     }
-    let most = usize::try_from(settings.max_body).unwrap_or(usize::MAX);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
     match tokio::time::timeout(settings.body_timeout, Limited::new(body, most).collect()).await {
         Ok(Ok(read)) => Ok(read.to_bytes()),
         Ok(Err(reason)) if reason.is::<http_body_util::LengthLimitError>() => Err(too_large()),
@@ -155,11 +162,11 @@ pub async fn read(headers: &HeaderMap, body: Body, settings: &ServerSettings) ->
 }
 
 /// The content type without its parameters, in lower case.
-fn essence(value: &str) -> String {
+pub fn essence(value: &str) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-fn is_json(kind: Option<&str>) -> bool {
+pub fn is_json(kind: Option<&str>) -> bool {
     kind.is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"))
 }
 
@@ -175,7 +182,7 @@ fn is_text(kind: Option<&str>) -> bool {
     }
 }
 
-fn json(text: &str) -> Result<&RawValue, Problem> {
+pub fn json(text: &str) -> Result<&RawValue, Problem> {
     if let Some((line, column)) = too_deep(text) {
         return Err(Problem::bad_request(
             "body_too_deep",

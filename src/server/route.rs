@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::settings::ScriptSettings;
+use crate::scripts::Script;
 
 /// Segments that a pattern may have; a longer path matches nothing.
 const MAX_SEGMENTS: usize = 32;
@@ -167,36 +167,32 @@ struct Node {
     text: HashMap<String, Node>,
     parameter: Option<Box<Node>>,
     /// Those whose pattern ends here.
-    scripts: Vec<Arc<ScriptSettings>>,
+    scripts: Vec<Arc<Script>>,
 }
 
 impl Table {
-    /// Takes scripts whose routes do not collide: the settings have checked.
-    pub fn new(scripts: impl IntoIterator<Item = Arc<ScriptSettings>>) -> Table {
-        let mut table = Table::default();
-        for script in scripts {
-            let Some(route) = &script.route else { continue };
-            let mut node = &mut table.root;
-            for segment in &route.pattern.0 {
-                node = match segment {
-                    Segment::Text(text) => node.text.entry(text.clone()).or_default(),
-                    Segment::Parameter(_) => node.parameter.get_or_insert_default(),
-                };
-            }
-            node.scripts.push(script);
+    /// Adds a script, if it has a route. Of two that collide, the first is found.
+    pub fn insert(&mut self, script: Arc<Script>) {
+        let Some(route) = &script.route else { return };
+        let mut node = &mut self.root;
+        for segment in &route.pattern.0 {
+            node = match segment {
+                Segment::Text(text) => node.text.entry(text.clone()).or_default(),
+                Segment::Parameter(_) => node.parameter.get_or_insert_default(),
+            };
         }
-        table
+        node.scripts.push(script);
     }
 
     /// The scripts of the best pattern that matches, of whatever method.
-    pub fn find(&self, path: &[String]) -> Option<&[Arc<ScriptSettings>]> {
+    pub fn find(&self, path: &[String]) -> Option<&[Arc<Script>]> {
         self.root.find(path)
     }
 }
 
 impl Node {
     /// No deeper than the longest pattern, whatever the path.
-    fn find(&self, path: &[String]) -> Option<&[Arc<ScriptSettings>]> {
+    fn find(&self, path: &[String]) -> Option<&[Arc<Script>]> {
         let Some((first, rest)) = path.split_first() else {
             return (!self.scripts.is_empty()).then_some(self.scripts.as_slice());
         };
@@ -209,10 +205,10 @@ impl Node {
 
 /// The script that serves the method, and the path's parameters.
 pub fn of_method<'a>(
-    scripts: &'a [Arc<ScriptSettings>],
+    scripts: &'a [Arc<Script>],
     method: &Method,
     path: &[String],
-) -> Option<(&'a Arc<ScriptSettings>, Parameters)> {
+) -> Option<(&'a Arc<Script>, Parameters)> {
     // A client that asks for the head alone gets what GET would say.
     let method = if method == Method::HEAD { &Method::GET } else { method };
     scripts.iter().find_map(|script| {
@@ -222,7 +218,7 @@ pub fn of_method<'a>(
 }
 
 /// The value of an Allow header.
-pub fn allow<'a>(scripts: impl IntoIterator<Item = &'a Arc<ScriptSettings>>) -> String {
+pub fn allow<'a>(scripts: impl IntoIterator<Item = &'a Arc<Script>>) -> String {
     let mut methods: Vec<&str> = scripts
         .into_iter()
         .filter_map(|script| script.route.as_ref())

@@ -14,10 +14,10 @@ use tokio::sync::{Notify, oneshot};
 
 use super::*;
 use crate::runtime::outcome::{LimitInfo, ScriptError, Status};
-use crate::settings::{ScriptKind, TenantSettings, TokenDigest, UserSettings};
+use crate::settings::{ScriptKind, ScriptSettings, TenantSettings, TokenDigest, UserSettings};
 use crate::store::clock::Clock;
 use crate::tenant::quota::{Ledger, Quotas};
-use crate::tenant::{People, Permissions, User};
+use crate::tenant::{People, Permissions, Tenant, User};
 use route::{Pattern, Route};
 
 /// Answers by the script's name; `returns` gives back the request's body.
@@ -206,7 +206,7 @@ impl Host {
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
         let people = People::new(users, []);
         let fake = Arc::new(Fake { people, quotas: settings.quotas.clone(), ..Fake::default() });
-        let server = Server::bind(&settings, fake.clone()).await.unwrap();
+        let server = Server::bind_scripts(&settings, fake.clone()).await.unwrap();
         let address = server.address();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
@@ -865,7 +865,7 @@ async fn an_address_in_use() {
     let host = Host::start(|_| {}).await;
     let mut settings = settings();
     settings.server.listen = host.address;
-    let error = Server::bind(&settings, host.fake.clone()).await.err().expect("the address is taken");
+    let error = Server::bind_scripts(&settings, host.fake.clone()).await.err().expect("the address is taken");
     assert!(error.to_string().contains("--listen names another address"), "{error}");
 }
 

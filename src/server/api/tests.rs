@@ -1,0 +1,124 @@
+//! The management API on a real host, asked through its router.
+
+use axum::body::Body as Content;
+use axum::http::{Method, Request as HttpRequest, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+use crate::server::router as whole;
+use crate::settings::Settings;
+
+/// A host of two tenants. A user's token is their id.
+const SETTINGS: &str = r#"
+[[tenants]]
+id = "acme"
+[[tenants]]
+id = "globex"
+
+[[users]]
+id = "ann"
+tenant = "acme"
+permissions = ["*"]
+token = "ann"
+
+[[users]]
+id = "nobody"
+tenant = "acme"
+token = "nobody"
+
+[[users]]
+id = "gus"
+tenant = "globex"
+permissions = ["*"]
+token = "gus"
+"#;
+
+pub struct Fixture {
+    router: Router,
+    pub host: Arc<Host>,
+    _folder: tempfile::TempDir,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: axum::http::HeaderMap,
+    pub json: Value,
+}
+
+impl Answer {
+    /// The code of a problem.
+    pub fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or_else(|| panic!("no problem: {} {}", self.status, self.json))
+    }
+}
+
+impl Fixture {
+    pub async fn new(more: &str) -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("airlock.toml");
+        std::fs::write(&file, format!("{SETTINGS}\n{more}")).unwrap();
+        let settings = Settings::load(Some(&file), |_| None).unwrap_or_else(|error| panic!("{error}"));
+        let host = Host::builder(settings).cache(cache()).open().await.unwrap();
+        let host = Arc::new(host);
+        let app = Arc::new(App::new(host.settings(), host.places().clone(), host.clone()));
+        Fixture { router: whole(app, Some(host.clone())), host, _folder: folder }
+    }
+
+    /// Asks as a user; `""` is nobody. A null body is none.
+    pub async fn ask(&self, user: &str, method: &str, path: &str, body: Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(user, method, path, &[("content-type", "application/json")], body).await
+    }
+
+    pub async fn send(&self, user: &str, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
+        let mut request = HttpRequest::builder().method(method.parse::<Method>().unwrap()).uri(path);
+        if !user.is_empty() {
+            request = request.header("authorization", format!("Bearer {user}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.router.clone().oneshot(request.body(Content::from(body)).unwrap()).await.unwrap();
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: head.status, headers: head.headers, json }
+    }
+}
+
+/// Machine code is made once for all tests.
+fn cache() -> std::path::PathBuf {
+    // Where cargo keeps what a build leaves, beside this test's own program.
+    let program = std::env::current_exe().unwrap();
+    program.with_file_name("airlock-machine-code")
+}
+
+#[tokio::test]
+async fn only_a_known_token_is_let_in() {
+    let host = Fixture::new("").await;
+    for (user, status) in [("", 401), ("stranger", 401), ("ann", 200), ("nobody", 200)] {
+        let answer = host.ask(user, "GET", "/api/me", Value::Null).await;
+        assert_eq!(answer.status, status, "{user}: {}", answer.json);
+    }
+    let me = host.ask("gus", "GET", "/api/me", Value::Null).await.json;
+    assert_eq!(me, json!({ "tenant": "globex", "user": "gus", "name": "", "email": "", "permissions": ["*"] }));
+    let answer = host.ask("ann", "POST", "/api/me", Value::Null).await;
+    assert_eq!((answer.code(), answer.headers["allow"].to_str().unwrap()), ("method_not_allowed", "GET,HEAD"));
+    assert_eq!(host.ask("ann", "GET", "/api/nothing", Value::Null).await.code(), "not_found");
+}
+
+#[tokio::test]
+async fn the_document_describes_every_route() {
+    let host = Fixture::new("").await;
+    let document = host.ask("", "GET", DOCUMENT, Value::Null).await.json;
+    assert_eq!(document["openapi"].as_str().map(|version| version.starts_with("3.")), Some(true));
+    let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
+    for (method, operation) in operations {
+        let id = &operation["operationId"];
+        assert!(operation["summary"].is_string(), "{method} {id} has no summary");
+        let problem = &operation["responses"]["default"]["content"]["application/problem+json"];
+        assert_eq!(problem["schema"]["$ref"], "#/components/schemas/Problem", "{method} {operation}");
+    }
+}
