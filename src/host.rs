@@ -13,12 +13,15 @@ use crate::capabilities::grant::Operator;
 use crate::capabilities::services::Service;
 use crate::capabilities::{self, db, events, http, secrets, services, storage};
 use crate::compile::{self, CompileError};
+use crate::executions::{Executions, Origin};
 use crate::files;
+use crate::metrics::{Metrics, Now};
 use crate::runtime::call::Call;
 use crate::runtime::engine::{Engine, Options};
 use crate::runtime::limits::Limits;
 use crate::runtime::outcome::Outcome;
 use crate::runtime::sandbox::{self, Busy, LoadError, Program};
+use crate::runtime::trace::Trace;
 use crate::scripts::Script;
 use crate::scripts::shelf::Places;
 use crate::server::{Invocation, Invoke, Scripts};
@@ -37,6 +40,7 @@ const CACHE: &str = "cache";
 pub struct Host {
     engine: Arc<Engine>,
     process: Arc<capabilities::Process>,
+    executions: Executions,
     settings: Arc<Settings>,
     people: People,
     places: Arc<Places>,
@@ -168,6 +172,23 @@ impl Host {
         self.process.quotas.account(tenant).admit()
     }
 
+    /// The executions under way and on record.
+    pub fn executions(&self) -> &Executions {
+        &self.executions
+    }
+
+    /// What there is to measure, as OpenMetrics text.
+    pub fn metrics(&self) -> String {
+        let used = self.engine.turns.used();
+        self.process.metrics.text(&Now {
+            under_way: self.executions.under_way(),
+            sandboxes: used.sandboxes,
+            busy: used.busy,
+            waiting: used.waiting,
+            refusals: self.refusals(),
+        })
+    }
+
     /// How often each tenant was refused something for want of a quota.
     pub fn refusals(&self) -> Vec<Refusal> {
         self.process.quotas.refusals()
@@ -179,10 +200,17 @@ impl Host {
         Ok(self.run_admitted(program, run, admission).await?)
     }
 
+    /// Every call comes through here, and is recorded here.
     async fn run_admitted(&self, program: &Program, run: Run, _admission: Admission) -> Result<Outcome, Busy> {
+        let trace = Trace::of(&run.identity.execution.id, run.origin.parent);
+        let recording = self.executions.begin(run.identity.clone(), run.origin, trace);
         let mut call = Call::new(run.identity, run.limits, self.process.clone(), run.grant);
-        call.held.log.sink = run.sink;
-        sandbox::run(&self.engine, program, call, run.entry.as_deref(), run.input).await
+        call.held.log.sink = recording.sink(run.sink);
+        call.control = recording.control();
+        call.trace = trace;
+        let outcome = sandbox::run(&self.engine, program, call, run.entry.as_deref(), run.input).await;
+        recording.end(&outcome);
+        outcome
     }
 
     async fn invoke(&self, request: Invoke, admission: Admission) -> Invocation {
@@ -202,6 +230,7 @@ impl Host {
             entry: script.entry.clone(),
             input: Some(request.input),
             sink: None,
+            origin: request.origin,
         };
         match self.run_admitted(program, run, admission).await {
             Ok(outcome) => Invocation::Ended(Box::new(outcome)),
@@ -275,10 +304,19 @@ impl Builder {
         let store = store(settings).await?;
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
         let people = People::new(users, settings.service_accounts.iter().cloned());
-        let process = Arc::new(process(&mut self, store).await?);
+        let metrics = Arc::new(Metrics::new(&settings.metrics));
+        let executions = Executions::new(store.clone(), settings.executions.clone(), metrics.clone());
+        let process = Arc::new(process(&mut self, store, metrics).await?);
         let places = Arc::new(Places::new(&self.settings));
-        let host =
-            Host { engine, process, settings: Arc::new(self.settings), people, places, programs: HashMap::new() };
+        let host = Host {
+            engine,
+            process,
+            executions,
+            settings: Arc::new(self.settings),
+            people,
+            places,
+            programs: HashMap::new(),
+        };
         host.provision().await?;
         Ok(host)
     }
@@ -310,6 +348,8 @@ pub struct Run {
     pub input: Option<String>,
     /// Sees each log line as it is written.
     pub sink: Option<capabilities::log::Sink>,
+    /// What its record says of where it comes from.
+    pub origin: Origin,
 }
 
 impl Run {
@@ -323,6 +363,7 @@ impl Run {
             entry: None,
             input: None,
             sink: None,
+            origin: Origin::default(),
         }
     }
 }
@@ -387,7 +428,7 @@ pub async fn migrate(settings: &Settings) -> Result<Migrated> {
 }
 
 /// Puts together what the process owns.
-async fn process(builder: &mut Builder, store: Store) -> Result<capabilities::Process> {
+async fn process(builder: &mut Builder, store: Store, metrics: Arc<Metrics>) -> Result<capabilities::Process> {
     let settings = &builder.settings;
     let db = match &settings.database {
         None => db::Process::new(settings.data.clone()),
@@ -430,6 +471,7 @@ async fn process(builder: &mut Builder, store: Store) -> Result<capabilities::Pr
         db,
         tables: Arc::new(tables),
         events: events::Process::new(store.clone()),
+        metrics,
         quotas: Ledger::new(settings.quotas.clone(), own.collect(), builder.clock.clone()),
         http,
         secrets: secrets::Process::new(store.clone(), settings.secrets.clone()),

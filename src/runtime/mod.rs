@@ -2,6 +2,7 @@
 
 pub mod bindings;
 pub mod call;
+pub mod control;
 pub mod engine;
 pub mod failure;
 pub mod limits;
@@ -9,5 +10,6 @@ pub mod operations;
 pub mod outcome;
 pub mod sandbox;
 pub mod stack;
+pub mod trace;
 mod turns;
 mod warm;

@@ -16,14 +16,17 @@ use axum::response::{IntoResponse, Response};
 use super::auth::Caller;
 use super::problem::Problem;
 use super::{App, ExecutionId, Invocation, Invoke, Served, request, response, route};
+use crate::executions::Origin;
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, Status};
+use crate::runtime::trace::Parent;
 use crate::scripts::Script;
 use crate::scripts::shelf::Place;
 use crate::tenant::{self, Execution, Identity, Tenant};
 
 const PREFIX: &str = "/api/custom/";
 const X_TENANT: &str = "x-tenant";
+const TRACEPARENT: &str = "traceparent";
 
 pub async fn serve(State(app): State<Arc<App>>, Extension(id): Extension<ExecutionId>, request: Request) -> Response {
     let mut served = Served::default();
@@ -86,7 +89,9 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
         )));
     }
     let identity = Arc::new(identify(found.tenant, caller, script, &id));
-    let call = Invoke { script: script.clone(), identity: identity.clone(), input };
+    let parent = head.headers.get(TRACEPARENT).and_then(|value| Parent::parse(value.to_str().ok()?));
+    let origin = Origin { trigger: Some("http"), version: script.version, parent };
+    let call = Invoke { script: script.clone(), identity: identity.clone(), input, origin };
     match app.scripts.invoke(call, admission).await {
         Invocation::Ended(outcome) => {
             write_logs(&identity, &outcome);
@@ -218,6 +223,7 @@ fn conclude(identity: &Identity, outcome: &Outcome) -> Result<Response, Problem>
         Status::Failed => failed("script_failed", internal, "The script failed."),
         Status::Timeout => failed("script_timeout", StatusCode::GATEWAY_TIMEOUT, "The script did not end in time."),
         Status::Limit => failed("limit_reached", internal, "The script reached one of its limits."),
+        Status::Cancelled => failed("script_cancelled", StatusCode::SERVICE_UNAVAILABLE, "The script was stopped."),
     }
 }
 

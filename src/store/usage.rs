@@ -8,6 +8,7 @@ pub enum Room {
     Storage,
     Outbox,
     Emails,
+    Executions,
 }
 
 impl Room {
@@ -16,6 +17,7 @@ impl Room {
             Room::Storage => "storage",
             Room::Outbox => "outbox",
             Room::Emails => "emails",
+            Room::Executions => "executions",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! What goes wrong is a [`Problem`] with a stable code.
 
 mod document;
+mod executions;
 mod extract;
 mod me;
 #[cfg(test)]
@@ -38,7 +39,7 @@ pub struct Api {
 
 /// Every resource; a new one is a line here.
 fn resources() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(document::begin()).merge(me::routes())
+    OpenApiRouter::with_openapi(document::begin()).merge(me::routes()).merge(executions::routes())
 }
 
 /// Where the document stands.
