@@ -48,19 +48,19 @@ pub struct Recorder {
 /// One transaction's work, and the executions that it writes.
 struct Part {
     tenant: String,
-    ended: Vec<Box<Ended>>,
+    ended: Vec<Ended>,
     running: Vec<Arc<Running>>,
 }
 
 impl Recorder {
     /// Until the last handle on the executions is gone.
     pub async fn run(self, mut messages: mpsc::Receiver<Message>) {
-        let mut pending: Vec<Box<Ended>> = Vec::new();
+        let mut pending: Vec<Ended> = Vec::new();
         let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
         let mut incoming = Vec::new();
         let mut second = tokio::time::interval(LONG);
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut writing: Option<BoxFuture<'_, Vec<Box<Ended>>>> = None;
+        let mut writing: Option<BoxFuture<'_, Vec<Ended>>> = None;
         // Those that the write under way is for.
         let mut told: Vec<oneshot::Sender<()>> = Vec::new();
         let mut due = Instant::now();
@@ -77,7 +77,7 @@ impl Recorder {
                             Message::Ended(ended) => {
                                 self.observe(&ended);
                                 if self.settings.record {
-                                    pending.push(ended);
+                                    pending.push(*ended);
                                 } else {
                                     self.load.bytes.fetch_sub(ended.bytes, Ordering::Relaxed);
                                 }
@@ -157,14 +157,14 @@ impl Recorder {
     }
 
     /// Writes all of it. Answers what is to be tried again.
-    async fn write(&self, ended: Vec<Box<Ended>>, running: Vec<Arc<Running>>) -> Vec<Box<Ended>> {
+    async fn write(&self, ended: Vec<Ended>, running: Vec<Arc<Running>>) -> Vec<Ended> {
         let parts = parts(ended, running).into_iter().map(|part| self.write_part(part));
         // As many at once as the database has connections that write, or so.
         let failed: Vec<_> = stream::iter(parts.collect::<Vec<_>>()).buffer_unordered(8).collect().await;
         failed.into_iter().flatten().collect()
     }
 
-    async fn write_part(&self, part: Part) -> Vec<Box<Ended>> {
+    async fn write_part(&self, part: Part) -> Vec<Ended> {
         let Part { tenant, mut ended, running } = part;
         let work = Arc::new(work(&ended, &running, self.store.now()));
         let saved: sqlx::Result<Saved> = {
@@ -190,7 +190,7 @@ impl Recorder {
             }
             Err(reason) => {
                 tracing::error!(%reason, tenant_id = tenant, executions = ended.len(), "recording executions failed");
-                let again = |ended: &mut Box<Ended>| {
+                let again = |ended: &mut Ended| {
                     ended.attempts += 1;
                     let again = ended.attempts < ATTEMPTS;
                     if !again {
@@ -207,7 +207,7 @@ impl Recorder {
 }
 
 /// By tenant, and no more at once than others may wait for.
-fn parts(ended: Vec<Box<Ended>>, running: Vec<Arc<Running>>) -> Vec<Part> {
+fn parts(ended: Vec<Ended>, running: Vec<Arc<Running>>) -> Vec<Part> {
     let mut tenants: HashMap<String, Part> = HashMap::new();
     let mut parts = Vec::new();
     let part = |tenant: &str| Part { tenant: tenant.to_owned(), ended: Vec::new(), running: Vec::new() };
@@ -232,7 +232,7 @@ fn parts(ended: Vec<Box<Ended>>, running: Vec<Arc<Running>>) -> Vec<Part> {
     parts
 }
 
-fn work(ended: &[Box<Ended>], running: &[Arc<Running>], now: Millis) -> Work {
+fn work(ended: &[Ended], running: &[Arc<Running>], now: Millis) -> Work {
     let mut work = Work::default();
     for running in running {
         if running.is_recorded() {
