@@ -53,6 +53,7 @@ impl Bench {
             entry: None,
             input: Some(input.to_owned()),
             sink: None,
+            origin: Default::default(),
         }
     }
 

@@ -14,12 +14,15 @@ use crate::capabilities::grant::Operator;
 use crate::capabilities::services::Service;
 use crate::capabilities::{self, db, events, http, secrets, services, storage};
 use crate::compile::{self, CompileError};
+use crate::executions::{Executions, Origin};
 use crate::files;
+use crate::metrics::{Metrics, Now};
 use crate::runtime::call::Call;
 use crate::runtime::engine::{Engine, Options};
 use crate::runtime::limits::Limits;
 use crate::runtime::outcome::Outcome;
 use crate::runtime::sandbox::{self, Busy, LoadError, Program};
+use crate::runtime::trace::Trace;
 use crate::scripts::shelf::Places;
 use crate::scripts::{Library, Script};
 use crate::server::jwt::Jwt;
@@ -40,6 +43,7 @@ const CACHE: &str = "cache";
 pub struct Host {
     engine: Arc<Engine>,
     process: Arc<capabilities::Process>,
+    executions: Executions,
     settings: Arc<Settings>,
     people: People,
     places: Arc<Places>,
@@ -195,6 +199,23 @@ impl Host {
         self.process.quotas.account(tenant).admit()
     }
 
+    /// The executions under way and on record.
+    pub fn executions(&self) -> &Executions {
+        &self.executions
+    }
+
+    /// What there is to measure, as OpenMetrics text.
+    pub fn metrics(&self) -> String {
+        let used = self.engine.turns.used();
+        self.process.metrics.text(&Now {
+            under_way: self.executions.under_way(),
+            sandboxes: used.sandboxes,
+            busy: used.busy,
+            waiting: used.waiting,
+            refusals: self.refusals(),
+        })
+    }
+
     /// How often each tenant was refused something for want of a quota.
     pub fn refusals(&self) -> Vec<Refusal> {
         self.process.quotas.refusals()
@@ -206,10 +227,17 @@ impl Host {
         Ok(self.run_admitted(program, run, admission).await?)
     }
 
+    /// Every call comes through here, and is recorded here.
     async fn run_admitted(&self, program: &Program, run: Run, _admission: Admission) -> Result<Outcome, Busy> {
+        let trace = Trace::of(&run.identity.execution.id, run.origin.parent);
+        let recording = self.executions.begin(run.identity.clone(), run.origin, trace);
         let mut call = Call::new(run.identity, run.limits, self.process.clone(), run.grant);
-        call.held.log.sink = run.sink;
-        sandbox::run(&self.engine, program, call, run.entry.as_deref(), run.input).await
+        call.held.log.sink = recording.sink(run.sink);
+        call.control = recording.control();
+        call.trace = trace;
+        let outcome = sandbox::run(&self.engine, program, call, run.entry.as_deref(), run.input).await;
+        recording.end(&outcome);
+        outcome
     }
 
     async fn invoke(&self, request: Invoke, admission: Admission) -> Invocation {
@@ -227,6 +255,7 @@ impl Host {
             entry: script.entry.clone(),
             input: Some(request.input),
             sink: None,
+            origin: request.origin,
         };
         match self.run_admitted(&program, run, admission).await {
             Ok(outcome) => Invocation::Ended(Box::new(outcome)),
@@ -327,7 +356,9 @@ impl Builder {
         let store = store(settings).await?;
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
         let people = People::new(users, settings.service_accounts.iter().cloned());
-        let process = Arc::new(process(&mut self, store.clone()).await?);
+        let metrics = Arc::new(Metrics::new(&settings.metrics));
+        let executions = Executions::new(store.clone(), settings.executions.clone(), metrics.clone());
+        let process = Arc::new(process(&mut self, store.clone(), metrics).await?);
         let places = Arc::new(Places::new(&self.settings));
         let settings = Arc::new(self.settings);
         let tokens = Arc::new(Tokens::new(store.clone()));
@@ -336,8 +367,19 @@ impl Builder {
         library.look().await.context("reading the scripts in the host's database")?;
         let library = Arc::new(library);
         tokio::spawn(watch(Arc::downgrade(&library)));
-        let host =
-            Host { engine, process, settings, people, places, library, tokens, jwt, store, programs: HashMap::new() };
+        let host = Host {
+            engine,
+            process,
+            executions,
+            settings,
+            people,
+            places,
+            library,
+            tokens,
+            jwt,
+            store,
+            programs: HashMap::new(),
+        };
         host.provision().await?;
         Ok(host)
     }
@@ -369,6 +411,8 @@ pub struct Run {
     pub input: Option<String>,
     /// Sees each log line as it is written.
     pub sink: Option<capabilities::log::Sink>,
+    /// What its record says of where it comes from.
+    pub origin: Origin,
 }
 
 impl Run {
@@ -382,6 +426,7 @@ impl Run {
             entry: None,
             input: None,
             sink: None,
+            origin: Origin::default(),
         }
     }
 }
@@ -446,7 +491,7 @@ pub async fn migrate(settings: &Settings) -> Result<Migrated> {
 }
 
 /// Puts together what the process owns.
-async fn process(builder: &mut Builder, store: Store) -> Result<capabilities::Process> {
+async fn process(builder: &mut Builder, store: Store, metrics: Arc<Metrics>) -> Result<capabilities::Process> {
     let settings = &builder.settings;
     let db = match &settings.database {
         None => db::Process::new(settings.data.clone()),
@@ -489,6 +534,7 @@ async fn process(builder: &mut Builder, store: Store) -> Result<capabilities::Pr
         db,
         tables: Arc::new(tables),
         events: events::Process::new(store.clone()),
+        metrics,
         quotas: Ledger::new(settings.quotas.clone(), own.collect(), builder.clock.clone()),
         http,
         secrets: secrets::Process::new(store.clone(), settings.secrets.clone()),

@@ -25,9 +25,11 @@
 pub mod capabilities;
 pub mod cli;
 pub mod compile;
+pub mod executions;
 mod files;
 mod hexadecimal;
 pub mod host;
+pub mod metrics;
 pub mod runtime;
 pub mod scripts;
 pub mod server;

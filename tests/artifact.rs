@@ -67,6 +67,7 @@ impl Fixture {
             entry: None,
             input: Some(input.into()),
             sink: None,
+            origin: Default::default(),
         };
         self.runtime.block_on(self.host.run(program, run)).unwrap()
     }

@@ -382,6 +382,7 @@ impl Harness {
                     entry: given.entry.clone(),
                     input: input(given)?,
                     sink: None,
+                    origin: Default::default(),
                 };
                 let outcome = host.run(&program, run).await.map_err(|refused| refused.to_string())?;
                 outcomes.push(serde_json::to_value(&outcome).map_err(|error| error.to_string())?);

@@ -89,8 +89,13 @@ impl Fixture {
             },
             execution: Execution { id: "execution-1".into(), triggered_by: "api".into() },
         };
-        let request =
-            Invoke { script, identity: Arc::new(identity), authority: Authority::Listed, input: "null".into() };
+        let request = Invoke {
+            script,
+            identity: Arc::new(identity),
+            authority: Authority::Listed,
+            input: "null".into(),
+            origin: Default::default(),
+        };
         let admission = Scripts::admit(&self.host, &request.identity.tenant.id).unwrap();
         let Invocation::Ended(outcome) = Scripts::invoke(&self.host, request, admission).await else {
             panic!("it did not run")

@@ -24,6 +24,7 @@ pub struct Process {
     pub tables: std::sync::Arc<db::Rules>,
     pub events: events::Process,
     pub http: http::Process,
+    pub metrics: std::sync::Arc<crate::metrics::Metrics>,
     /// What tenants may use of all of these, and have used.
     pub quotas: quota::Ledger,
     pub secrets: secrets::Process,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{Exit, report, settings, user_cache};
 use crate::capabilities::grant::Operator;
 use crate::compile::artifact::Description;
+use crate::executions::Origin;
 use crate::host::{self, Builder, Host, Run};
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, ScriptError, Status};
@@ -98,6 +99,8 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
         }
     }
     settings.limits.memory = settings.limits.memory.max(limits.memory);
+    // What it did is on the screen.
+    settings.executions.record = false;
     let shown = super::compile::shown(&arguments.file);
     let run_as = known.as_ref().and_then(|script| script.run_as.as_deref());
     let mut identity = identity(&settings, context.as_deref(), run_as, &shown).map_err(usage)?;
@@ -125,7 +128,15 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
     } else {
         Some(Arc::new(|line: &serde_json::value::RawValue| eprintln!("{}", line.get())))
     };
-    let run = Run { identity, limits: Arc::new(limits), grant: Arc::new(grant), entry, input, sink };
+    let run = Run {
+        identity,
+        limits: Arc::new(limits),
+        grant: Arc::new(grant),
+        entry,
+        input,
+        sink,
+        origin: Origin::default(),
+    };
     let outcome = host.run(&program, run).await.map_err(|refused| usage(refused.to_string()))?;
     Ok((outcome, source))
 }
@@ -282,7 +293,7 @@ fn show(outcome: &Outcome, json: bool, source: Option<&Source>) -> Exit {
     match outcome.status {
         Status::Completed => Exit::Completed,
         Status::Failed => Exit::Failed,
-        Status::Timeout | Status::Limit => Exit::Limit,
+        Status::Timeout | Status::Limit | Status::Cancelled => Exit::Limit,
     }
 }
 

@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
 use super::{Exit, report, settings};
 use crate::host::Host;
+use crate::metrics;
 use crate::server::{Server, stop_signal};
 use crate::settings::ScriptKind;
 
@@ -58,6 +62,37 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
             println!("  {} /api/custom{} → {}", methods.join("|"), route.pattern, script.shown_file);
         }
     }
+    let stopped = Arc::new(Notify::new());
+    let metrics = match settings.metrics.listen {
+        Some(address) => Some(listen_for_metrics(&host, address, stopped.clone()).await.map_err(failed)?),
+        None => None,
+    };
     server.run(stop_signal()).await;
+    stopped.notify_one();
+    if let Some(metrics) = metrics {
+        // Err where it has panicked, which is in the log.
+        let _ = metrics.await;
+    }
+    // What ended last is on record before this does.
+    host.executions().settle().await;
     Ok(())
+}
+
+async fn listen_for_metrics(
+    host: &Arc<Host>,
+    address: SocketAddr,
+    stopped: Arc<Notify>,
+) -> Result<JoinHandle<()>, String> {
+    let bound = async {
+        let listener = metrics::Listener::bind(address).await?;
+        let address = listener.address()?;
+        std::io::Result::Ok((listener, address))
+    };
+    let (listener, address) = bound.await.map_err(|reason| {
+        format!("cannot listen on {address}: {reason}; the setting metrics.listen names another address")
+    })?;
+    host.process().http.forbid(address).map_err(|reason| format!("{reason:#}"))?;
+    println!("metrics on http://{address}/metrics");
+    let host = host.clone();
+    Ok(tokio::spawn(listener.run(host, async move { stopped.notified().await })))
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::control::Control;
 use super::failure::{Failure, LimitHit};
 use super::limits::{Limit, Limits};
 use super::operations::{Operations, Ticket};
+use super::trace::Trace;
 use crate::capabilities;
 use crate::tenant::Identity;
 use crate::tenant::quota::Account;
@@ -26,6 +28,10 @@ pub struct Call {
     /// What the capabilities hold for this call.
     pub held: capabilities::Held,
     pub operations: Operations,
+    /// How others watch and stop the call.
+    pub control: Arc<Control>,
+    /// The trace that the call is part of, for what it asks of others.
+    pub trace: Option<Trace>,
     /// When waiting operations and loops are interrupted.
     pub soft_deadline: Instant,
     /// When the call is stopped for good.
@@ -91,6 +97,8 @@ impl Call {
             account,
             held: capabilities::Held::default(),
             operations: Operations::default(),
+            control: Arc::default(),
+            trace: None,
             soft_deadline,
             hard_deadline,
             hits: Vec::new(),

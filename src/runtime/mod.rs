@@ -3,6 +3,7 @@
 pub mod bindings;
 mod cache;
 pub mod call;
+pub mod control;
 pub mod engine;
 pub mod failure;
 pub mod limits;
@@ -10,5 +11,6 @@ pub mod operations;
 pub mod outcome;
 pub mod sandbox;
 pub mod stack;
+pub mod trace;
 mod turns;
 mod warm;

@@ -18,6 +18,29 @@ pub enum Status {
     Timeout,
     /// Another limit stopped it.
     Limit,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+impl Outcome {
+    /// Of a call that was stopped before it began.
+    pub(super) fn cancelled() -> Outcome {
+        let error = ScriptError {
+            name: "CancelledError".to_owned(),
+            message: "the call was cancelled".to_owned(),
+            ..ScriptError::default()
+        };
+        Outcome {
+            status: Status::Cancelled,
+            result: None,
+            error: Some(error),
+            logs: Vec::new(),
+            fuel: 0,
+            duration: Duration::ZERO,
+            memory_bytes: 0,
+            host_calls: 0,
+        }
+    }
 }
 
 /// Everything that is known of a call after it. Serialises to what

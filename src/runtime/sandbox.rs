@@ -71,14 +71,30 @@ pub async fn run(
     entry: Option<&str>,
     input: Option<String>,
 ) -> Result<Outcome, Busy> {
+    let control = call.control.clone();
+    let waiting = Stopwatch::now();
     let turn = engine.turns.turn(call.account.tenant(), call.account.get(Quota::ConcurrentCalls));
-    let _turn = tokio::time::timeout(engine.wait, turn).await.map_err(|_| Busy(engine.wait))?;
+    let turn = tokio::select! {
+        biased;
+        turn = tokio::time::timeout(engine.wait, turn) => turn.map_err(|_| Busy(engine.wait)),
+        () = control.cancelled() => return Ok(Outcome::cancelled()),
+    };
+    control.waited(waiting.elapsed());
+    let _turn = turn?;
     // Waiting for a sandbox does not count against the script.
     let mut call = call;
     call.restart_clock();
     engine.warm.called(&program.snapshot);
     let mut sandbox = Sandbox::new(engine, call);
-    let result = sandbox.invoke(program, entry, input).await;
+    let result = tokio::select! {
+        biased;
+        result = sandbox.invoke(program, entry, input) => result,
+        () = control.cancelled() => {
+            let cancelled = Outcome::cancelled();
+            let outcome = sandbox.finish(Err(cancelled.error.clone().unwrap_or_default()));
+            return Ok(Outcome { status: cancelled.status, ..outcome });
+        }
+    };
     Ok(sandbox.finish(result))
 }
 
@@ -256,7 +272,13 @@ impl Sandbox {
         let memory_bytes = call.memory.peak as u64;
         let host_calls = call.counted(Limit::HostCalls);
         let (status, result, error) = match result {
-            Ok(result) => (Status::Completed, Some(result), None),
+            Ok(result) => {
+                let redactor = &call.held.log.redactor;
+                if !redactor.is_empty() && matches!(redactor.redact(result.get()), Cow::Owned(_)) {
+                    call.control.shows_secret();
+                }
+                (Status::Completed, Some(result), None)
+            }
             Err(mut error) => {
                 let redactor = &call.held.log.redactor;
                 for text in [&mut error.name, &mut error.message, &mut error.stack] {
@@ -281,6 +303,8 @@ impl Drop for Sandbox {
     /// Also of a call whose caller went away: leaving early is not free.
     fn drop(&mut self) {
         self.settle();
+        let call = self.store.data();
+        call.control.used(self.charged, call.memory.peak as u64, call.counted(Limit::HostCalls));
     }
 }
 

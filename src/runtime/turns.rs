@@ -78,6 +78,23 @@ impl Turns {
     }
 }
 
+/// How the sandboxes are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use {
+    pub sandboxes: usize,
+    pub busy: usize,
+    /// Calls that wait.
+    pub waiting: usize,
+}
+
+impl Turns {
+    pub fn used(&self) -> Use {
+        let state = lock(&self.0);
+        let waiting = state.tenants.values().map(|tenant| tenant.waiting.len()).sum();
+        Use { sandboxes: state.sandboxes, busy: state.sandboxes - state.free, waiting }
+    }
+}
+
 impl State {
     fn may_run(&self, tenant: &str) -> bool {
         self.tenants.get(tenant).is_some_and(|known| {

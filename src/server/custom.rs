@@ -16,8 +16,10 @@ use axum::response::{IntoResponse, Response};
 use super::auth::Caller;
 use super::problem::Problem;
 use super::{App, ExecutionId, Invocation, Invoke, Served, request, response, route};
+use crate::executions::Origin;
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, Status};
+use crate::runtime::trace::Parent;
 use crate::scripts::Script;
 use crate::scripts::shelf::Place;
 use crate::tenant::quota::Exceeded;
@@ -25,6 +27,7 @@ use crate::tenant::{self, Execution, Identity, Tenant};
 
 const PREFIX: &str = "/api/custom/";
 const X_TENANT: &str = "x-tenant";
+const TRACEPARENT: &str = "traceparent";
 
 pub async fn serve(State(app): State<Arc<App>>, Extension(id): Extension<ExecutionId>, request: Request) -> Response {
     let mut served = Served::default();
@@ -79,7 +82,9 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
         )));
     }
     let authority = caller.map(|caller| caller.authority.clone()).unwrap_or_default();
-    let call = Invoke { script: script.clone(), identity: identity.clone(), authority, input };
+    let parent = head.headers.get(TRACEPARENT).and_then(|value| Parent::parse(value.to_str().ok()?));
+    let origin = Origin { trigger: Some("http"), version: script.version, parent };
+    let call = Invoke { script: script.clone(), identity: identity.clone(), authority, input, origin };
     let outcome = app.scripts.invoke(call, admission).await.ended(&identity)?;
     write_logs(&identity, &outcome);
     conclude(&identity, &outcome)
@@ -232,6 +237,7 @@ fn conclude(identity: &Identity, outcome: &Outcome) -> Result<Response, Problem>
         Status::Failed => failed("script_failed", internal, "The script failed."),
         Status::Timeout => failed("script_timeout", StatusCode::GATEWAY_TIMEOUT, "The script did not end in time."),
         Status::Limit => failed("limit_reached", internal, "The script reached one of its limits."),
+        Status::Cancelled => failed("script_cancelled", StatusCode::SERVICE_UNAVAILABLE, "The script was stopped."),
     }
 }
 

@@ -37,6 +37,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use listener::{Server, ServerError, stop_signal};
 
+use crate::executions::Origin;
 use crate::host::Host;
 use crate::runtime::outcome::Outcome;
 use crate::scripts::Script;
@@ -70,6 +71,8 @@ pub struct Invoke {
     pub authority: Authority,
     /// The entry's one argument, as JSON text: `req`, as request.rs shapes it.
     pub input: String,
+    /// What the execution's record says of where it comes from.
+    pub origin: Origin,
 }
 
 /// What came of it.
@@ -167,7 +170,7 @@ struct Served {
 /// Goes with every request: its id, its access line, the headers that every
 /// answer has.
 async fn accompany(State(app): State<Arc<App>>, mut request: HttpRequest, next: Next) -> Response {
-    let id = ExecutionId(uuid::Uuid::new_v4().to_string());
+    let id = ExecutionId(uuid::Uuid::now_v7().to_string());
     let mut line = AccessLine {
         began: Instant::now(),
         id: id.0.clone(),

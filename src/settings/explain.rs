@@ -86,7 +86,7 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
     let names = |names: Vec<&str>| format!("[{}]", names.join(", "));
     let there = |there: bool| if there { "set" } else { "none" }.to_owned();
     let none = || "none".to_owned();
-    let Settings { server, sandboxes, http, smtp, store, database, .. } = settings;
+    let Settings { server, sandboxes, http, smtp, store, database, executions, metrics, .. } = settings;
     let database = database.as_ref();
     let listed = |of: fn(&Protection) -> Vec<String>| {
         let list = database.map(|database| of(&database.protection));
@@ -114,6 +114,14 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
         ("server.max_requests", server.max_requests.to_string()),
         ("server.shutdown_grace", time(server.shutdown_grace)),
         ("server.tls", server.tls.as_ref().map_or_else(none, |tls| tls.certificate.display().to_string())),
+        ("executions.record", executions.record.to_string()),
+        ("executions.keep", time(executions.keep)),
+        ("executions.max_per_tenant", executions.max_per_tenant.to_string()),
+        ("executions.max_bytes_per_tenant", size(executions.max_bytes_per_tenant)),
+        ("executions.max_result", size(executions.max_result)),
+        ("metrics.listen", metrics.listen.map_or_else(none, |address| address.to_string())),
+        ("metrics.max_tenants", metrics.max_tenants.to_string()),
+        ("metrics.max_scripts", metrics.max_scripts.to_string()),
         ("sandboxes.count", sandboxes.count.to_string()),
         ("sandboxes.wait", time(sandboxes.wait)),
         (
@@ -133,6 +141,8 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
         ("smtp.from", smtp.as_ref().and_then(|smtp| smtp.from.clone()).unwrap_or_else(none)),
         ("secrets.keys", names(settings.secrets.0.iter().map(|key| key.id.as_str()).collect())),
         ("tenants", names(settings.tenants.iter().map(|tenant| tenant.tenant.id.as_str()).collect())),
+        ("auth.jwt.issuer", settings.jwt.as_ref().map_or_else(none, |jwt| jwt.issuer.clone())),
+        ("auth.jwt.audience", settings.jwt.as_ref().map_or_else(none, |jwt| jwt.audience.clone())),
         ("users", names(settings.users.iter().map(|user| user.user.id.as_str()).collect())),
         ("service_accounts", names(settings.service_accounts.iter().map(|account| account.id.as_str()).collect())),
         ("tables", names(settings.tables.keys().map(String::as_str).collect())),

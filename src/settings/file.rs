@@ -21,8 +21,8 @@ use super::jwt::{self, AuthTable};
 use super::services::{self, ServiceTable};
 use super::store::{self, StoreTable};
 use super::{
-    HttpSettings, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings, TenantSettings, TlsSettings,
-    TokenDigest, UserSettings, environment,
+    ExecutionSettings, HttpSettings, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings, TenantSettings,
+    TlsSettings, TokenDigest, UserSettings, environment,
 };
 use crate::capabilities::grant;
 use crate::capabilities::secrets::{Key, Keys};
@@ -42,6 +42,13 @@ pub(super) const MAX_MEMORY: u64 = 4 << 30;
 pub(super) const MAX_SANDBOXES: u64 = 10_000;
 const MAX_BODY: u64 = 1 << 30;
 const MAX_COUNT: u64 = 1_000_000;
+/// Each is some series of numbers that somebody keeps.
+const MAX_SERIES: u64 = 100_000;
+/// One tenant's executions on record.
+const MAX_EXECUTIONS: u64 = 1_000_000_000;
+const MINUTE: u64 = 60 * 1000;
+/// How long executions are kept at most, in milliseconds.
+const TEN_YEARS: u64 = 3650 * DAY;
 /// The engine's own machine code and some scripts'.
 const MIN_CACHE: u64 = 64 << 20;
 /// With the tenant's id, what PostgreSQL's index takes of a row.
@@ -61,6 +68,8 @@ struct File {
     quotas: BTreeMap<Spanned<String>, Spanned<Scalar>>,
     sandboxes: SandboxTable,
     http: HttpTable,
+    executions: ExecutionTable,
+    metrics: MetricsTable,
     smtp: Option<SmtpTable>,
     secrets: SecretsTable,
     tenants: Vec<TenantTable>,
@@ -105,6 +114,24 @@ struct SandboxTable {
 struct HttpTable {
     private_networks: Vec<Spanned<String>>,
     user_agent: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ExecutionTable {
+    record: Option<bool>,
+    keep: Option<Spanned<Scalar>>,
+    max_per_tenant: Option<Spanned<Scalar>>,
+    max_bytes_per_tenant: Option<Spanned<Scalar>>,
+    max_result: Option<Spanned<Scalar>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MetricsTable {
+    listen: Option<Spanned<String>>,
+    max_tenants: Option<Spanned<Scalar>>,
+    max_scripts: Option<Spanned<Scalar>>,
 }
 
 #[derive(Deserialize)]
@@ -354,6 +381,15 @@ impl Reader<'_> {
             private_networks: file.http.private_networks.iter().map(network).collect::<Result<_, _>>()?,
             user_agent: file.http.user_agent.as_ref().map(header_text).transpose()?,
         };
+        executions(&file.executions, &mut settings.executions)?;
+        let metrics = &mut settings.metrics;
+        metrics.listen = file.metrics.listen.as_ref().map(address).transpose()?;
+        for (setting, value) in [
+            (&file.metrics.max_tenants, &mut metrics.max_tenants),
+            (&file.metrics.max_scripts, &mut metrics.max_scripts),
+        ] {
+            *value = count(setting, 1..=MAX_SERIES)?.map_or(*value, |count| count as usize);
+        }
         settings.smtp = file.smtp.as_ref().map(smtp).transpose()?;
         settings.secrets = keys(&file.secrets.keys)?;
         settings.jwt = jwt::read(&file.auth, self.folder, &mut self.files)?;
@@ -760,6 +796,24 @@ fn network(text: &Spanned<String>) -> Result<IpNet, Fault> {
     parsed.map_err(|_| {
         Fault::new(text.span(), format!("`{}` is not a network", text.as_ref())).help("write it as `10.1.2.0/24`")
     })
+}
+
+fn executions(table: &ExecutionTable, settings: &mut ExecutionSettings) -> Result<(), Fault> {
+    settings.record = table.record.unwrap_or(settings.record);
+    if let Some(keep) = &table.keep {
+        let text = &keep.as_ref().0;
+        let read = humantime::parse_duration(text)
+            .ok()
+            .filter(|time| (MINUTE..=TEN_YEARS).contains(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+        settings.keep = read.ok_or_else(|| {
+            Fault::new(keep.span(), "this takes a time from `1m` to ten years").help("write it as `30d` or `12h`")
+        })?;
+    }
+    if let Some(count) = count(&table.max_per_tenant, 1..=MAX_EXECUTIONS)? {
+        settings.max_per_tenant = count;
+    }
+    size(&table.max_bytes_per_tenant, 1 << 20..=1 << 50, &mut settings.max_bytes_per_tenant)?;
+    size(&table.max_result, 0..=MAX_BODY, &mut settings.max_result)
 }
 
 fn smtp(table: &SmtpTable) -> Result<SmtpSettings, Fault> {

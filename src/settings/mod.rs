@@ -60,6 +60,8 @@ pub struct Settings {
     pub quotas: Quotas,
     pub sandboxes: SandboxSettings,
     pub http: HttpSettings,
+    pub executions: ExecutionSettings,
+    pub metrics: MetricsSettings,
     pub smtp: Option<SmtpSettings>,
     /// The keys that secrets are encrypted with. Ids are unique.
     pub secrets: Keys,
@@ -125,6 +127,52 @@ pub struct HttpSettings {
     /// Networks that are not public and may be reached all the same.
     pub private_networks: Vec<IpNet>,
     pub user_agent: Option<String>,
+}
+
+/// `[executions]`: what is on record of each run of a script.
+#[derive(Debug, Clone)]
+pub struct ExecutionSettings {
+    /// Whether there is a record at all. What runs can be stopped and followed
+    /// all the same.
+    pub record: bool,
+    /// How long.
+    pub keep: Duration,
+    /// Executions of one tenant; beyond, the oldest go.
+    pub max_per_tenant: u64,
+    /// The same in bytes.
+    pub max_bytes_per_tenant: u64,
+    /// Bytes that a result may have to be kept.
+    pub max_result: u64,
+}
+
+impl Default for ExecutionSettings {
+    fn default() -> Self {
+        ExecutionSettings {
+            record: true,
+            keep: Duration::from_secs(30 * 24 * 60 * 60),
+            // As many as one looks through, and not a disk full.
+            max_per_tenant: 200_000,
+            max_bytes_per_tenant: 256 << 20,
+            max_result: 64 << 10,
+        }
+    }
+}
+
+/// `[metrics]`: what Prometheus asks for.
+#[derive(Debug, Clone)]
+pub struct MetricsSettings {
+    /// Where to serve `/metrics`; None: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Tenants, and scripts of all of them, that have series of their own. What
+    /// is beyond counts as `other`.
+    pub max_tenants: usize,
+    pub max_scripts: usize,
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        MetricsSettings { listen: None, max_tenants: 100, max_scripts: 1_000 }
+    }
 }
 
 /// `[smtp]`: the server that takes mails.
@@ -287,6 +335,8 @@ impl Default for Settings {
             quotas: Quotas::default(),
             sandboxes: SandboxSettings::default(),
             http: HttpSettings::default(),
+            executions: ExecutionSettings::default(),
+            metrics: MetricsSettings::default(),
             smtp: None,
             secrets: Keys::default(),
             tenants: Vec::new(),

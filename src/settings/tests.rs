@@ -79,6 +79,16 @@ access = "shared"
 private_networks = ["127.0.0.1/32", "::1"]
 user_agent = "shop/1"
 
+[executions]
+keep = "90d"
+max_per_tenant = 1_000
+max_bytes_per_tenant = "16MiB"
+max_result = 0
+
+[metrics]
+listen = "127.0.0.1:9464"
+max_tenants = 5
+
 [smtp]
 url = "smtps://user:hunter2@mail.example.com"
 from = "Shop <shop@example.com>"
@@ -185,6 +195,11 @@ fn a_full_file() {
     assert_eq!(settings.tenants[1].quotas, Some(own), "the general ones below its own");
     assert_eq!((settings.sandboxes.count, settings.sandboxes.wait), (8, Duration::from_millis(500)));
     assert_eq!(settings.http.private_networks.len(), 2);
+    let ExecutionSettings { record, keep, max_per_tenant, max_bytes_per_tenant, max_result } = settings.executions;
+    assert_eq!((record, keep.as_secs()), (true, 90 * 24 * 60 * 60));
+    assert_eq!((max_per_tenant, max_bytes_per_tenant, max_result), (1_000, 16 << 20, 0));
+    let MetricsSettings { listen, max_tenants, max_scripts } = settings.metrics;
+    assert_eq!((listen.unwrap().port(), max_tenants, max_scripts), (9464, 5, 1_000));
     assert_eq!(settings.tenants[0].seed.as_deref(), Some(Path::new("/srv/shop/seed/acme.sql")));
     assert_eq!(settings.tenants[1].tenant.name, "globex");
     assert_eq!(settings.users[0].token, TokenDigest::of(b"ann-secret"));
@@ -378,6 +393,9 @@ const WRONG: &[(&str, usize, usize, &[&str])] = &[
     ("[server]\nmax_body = 0", 2, 12, &["a size from 1B to 1GiB"]),
     ("[server]\nmax_connections = 0", 2, 19, &["a whole number from 1 to 1000000"]),
     ("[sandboxes]\ncount = \"many\"", 2, 9, &["a whole number from 1 to 10000"]),
+    ("[executions]\nkeep = \"5s\"", 2, 8, &["a time from `1m` to ten years", "`30d`"]),
+    ("[executions]\nmax_per_tenant = 0", 2, 18, &["a whole number from 1"]),
+    ("[metrics]\nlisten = \"9464\"", 2, 10, &["is not an address and port"]),
     ("[http]\nprivate_networks = [\"10.0.0.0/33\"]", 2, 21, &["is not a network", "10.1.2.0/24"]),
     ("[smtp]\nurl = \"http://user:hunter2@x\"", 2, 7, &["not the URL of a mail server", "url = \"****"]),
     (

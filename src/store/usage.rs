@@ -10,6 +10,7 @@ pub enum Room {
     Emails,
     /// Scripts, with the bytes of all their versions.
     Scripts,
+    Executions,
 }
 
 impl Room {
@@ -19,6 +20,7 @@ impl Room {
             Room::Outbox => "outbox",
             Room::Emails => "emails",
             Room::Scripts => "scripts",
+            Room::Executions => "executions",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The events as scripts reach them.
 
 use crate::capabilities::grant::shown;
+use crate::metrics;
 use crate::runtime::bindings::airlock::script::events::Host;
 use crate::runtime::call::Call;
 use crate::runtime::failure::Failure;
@@ -18,10 +19,16 @@ impl Host for Call {
             .and_then(|()| self.count(Limit::Events, 1))
             .and_then(|()| self.account.take(Quota::EventsPerMinute, 1).map_err(Failure::from));
         let events = self.process.events.clone();
+        let metrics = (name == metrics::EVENT).then(|| self.process.metrics.clone());
         let (identity, limits) = (self.identity.clone(), self.limits.clone());
         Ok(self.start(async move {
             counted?;
-            events.publish(identity, &limits, name, data).await
+            let numbers = metrics.map(|metrics| (metrics, identity.clone(), data.clone()));
+            let id = events.publish(identity, &limits, name, data).await?;
+            if let Some((metrics, identity, data)) = numbers {
+                metrics.published(&identity, &data);
+            }
+            Ok(id)
         }))
     }
 

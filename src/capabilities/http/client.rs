@@ -22,6 +22,7 @@ use super::{
 use crate::runtime::bindings::airlock::script::http::{Header, Request, Response};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
+use crate::runtime::trace::Trace;
 
 /// A request that was checked: what is left to check are the addresses that
 /// names resolve to, and redirects.
@@ -127,6 +128,18 @@ pub(super) fn with_roots(builder: impl Fn() -> ClientBuilder) -> reqwest::Result
         tracing::warn!(reason = ?reason.source(), "no root certificates were found, so https requests will fail");
         Ok(client)
     })
+}
+
+impl Prepared {
+    /// Says which trace it is part of, where the script does not.
+    pub(super) fn traced(mut self, trace: Option<Trace>) -> Prepared {
+        const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+        let value = trace.and_then(|trace| HeaderValue::try_from(trace.to_string()).ok());
+        if let (Some(value), false) = (value, self.headers.contains_key(TRACEPARENT)) {
+            self.headers.insert(TRACEPARENT, value);
+        }
+        self
+    }
 }
 
 impl Process {

@@ -10,7 +10,10 @@ impl Host for Call {
     fn start_request(&mut self, request: Request) -> wasmtime::Result<Ticket> {
         let (account, limits) = (self.account.clone(), self.limits.clone());
         let budget = Budget { account, limits, used: self.held.http.requests.clone() };
-        let prepared = budget.take().and_then(|()| self.process.http.prepare(request, &self.grant.http, &self.limits));
+        let prepared = budget
+            .take()
+            .and_then(|()| self.process.http.prepare(request, &self.grant.http, &self.limits))
+            .map(|prepared| prepared.traced(self.trace));
         let (process, grant) = (self.process.clone(), self.grant.clone());
         // A refused request counts as a host call too, so that a script cannot
         // be refused without end.

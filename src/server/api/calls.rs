@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Api, Body, Caller, Path, Problem};
+use crate::executions::Origin;
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, ScriptError, Status};
 use crate::scripts::Script;
@@ -70,6 +71,7 @@ async fn invoke(
         (Status::Timeout, _) => {
             Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, code(Status::Timeout), "The script did not end in time."))
         }
+        (Status::Cancelled, _) => Err(Problem::unavailable(code(Status::Cancelled), "The script was stopped.")),
         (status, _) => {
             let detail = match status {
                 Status::Limit => "The script reached one of its limits.",
@@ -89,7 +91,8 @@ fn code(status: Status) -> &'static str {
     match status {
         Status::Timeout => "script_timeout",
         Status::Limit => "limit_reached",
-        _ => "script_failed",
+        Status::Cancelled => "script_cancelled",
+        Status::Completed | Status::Failed => "script_failed",
     }
 }
 
@@ -254,7 +257,8 @@ impl Prepared {
             Problem::quota(&exceeded)
         })?;
         let authority = caller.authority.clone();
-        Ok(Prepared { call: Invoke { script, identity: Arc::new(identity), authority, input }, admission })
+        let origin = Origin { version: script.version, ..Origin::default() };
+        Ok(Prepared { call: Invoke { script, identity: Arc::new(identity), authority, input, origin }, admission })
     }
 
     async fn complete(self, api: &Api) -> Result<Outcome, Problem> {

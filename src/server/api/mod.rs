@@ -7,6 +7,7 @@
 
 mod calls;
 mod document;
+mod executions;
 mod extract;
 mod me;
 mod scripts;
@@ -44,6 +45,7 @@ pub struct Api {
 fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(document::begin())
         .merge(calls::routes())
+        .merge(executions::routes())
         .merge(me::routes())
         .merge(scripts::routes())
         .merge(tokens::routes())

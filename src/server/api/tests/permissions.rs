@@ -10,6 +10,7 @@ const ALL: &[&str] = &[
     "Script.Update",
     "Script.Delete",
     "Script.Execute",
+    "Script.Execution.Read",
     "Script.Grant",
     "Token.Manage",
 ];
@@ -32,6 +33,10 @@ const ROUTES: &[(&str, &str, &str, &str, &str, u16)] = &[
     ("POST", "/api/scripts/{script}/enable", "/api/scripts/kept/enable", "", "Script.Update", 200),
     ("POST", "/api/scripts/{script}/invoke", "/api/scripts/kept/invoke", "7", "Script.Execute", 200),
     ("POST", "/api/scripts/{script}/run", "/api/scripts/kept/run", "{}", "Script.Execute", 200),
+    ("GET", "/api/executions", "", "", "Script.Execution.Read", 200),
+    ("GET", "/api/executions/{id}", "/api/executions/none", "", "Script.Execution.Read", 404),
+    ("GET", "/api/executions/{id}/logs", "/api/executions/none/logs", "", "Script.Execution.Read", 404),
+    ("POST", "/api/executions/{id}/cancel", "/api/executions/none/cancel", "", "Script.Execute", 404),
     ("GET", "/api/tokens", "", "", "Token.Manage", 200),
     ("POST", "/api/tokens", "", r#"{"name": "a", "scopes": ["Token.Manage"]}"#, "Token.Manage", 201),
     ("DELETE", "/api/tokens/{token}", "/api/tokens/none", "", "Token.Manage", 404),

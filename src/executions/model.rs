@@ -1,0 +1,121 @@
+//! What is known of an execution.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::runtime::trace::Parent;
+use crate::store::clock::Millis;
+
+/// Where a call comes from, beyond who calls.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// What started it, where that is not what the script sees as `triggeredBy`.
+    pub trigger: Option<&'static str>,
+    /// The version of the script. None: it is one of the settings, or has none.
+    pub version: Option<i64>,
+    /// The caller's place in a trace.
+    pub parent: Option<Parent>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Status {
+    /// It runs, or waits for a sandbox.
+    Running,
+    Completed,
+    /// It threw.
+    Failed,
+    Timeout,
+    /// A limit stopped it, or no sandbox was free in time.
+    Limit,
+    /// Somebody stopped it, its caller left, or its host was stopped.
+    Cancelled,
+    /// Its host has died.
+    Lost,
+}
+
+impl Status {
+    pub const ALL: [Status; 7] = [
+        Status::Running,
+        Status::Completed,
+        Status::Failed,
+        Status::Timeout,
+        Status::Limit,
+        Status::Cancelled,
+        Status::Lost,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Completed => "completed",
+            Status::Failed => "failed",
+            Status::Timeout => "timeout",
+            Status::Limit => "limit",
+            Status::Cancelled => "cancelled",
+            Status::Lost => "lost",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Status {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Status, String> {
+        Status::ALL.into_iter().find(|status| status.name() == text).ok_or_else(|| {
+            let names: Vec<&str> = Status::ALL.iter().map(|status| status.name()).collect();
+            format!("a status is one of {}", names.join(", "))
+        })
+    }
+}
+
+/// An execution, as its record has it. Times are milliseconds since the Unix
+/// epoch.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Execution {
+    pub id: String,
+    pub script_id: String,
+    pub script: String,
+    pub version: Option<i64>,
+    /// What started it.
+    pub triggered_by: String,
+    pub user_id: Option<String>,
+    /// In hexadecimal.
+    pub trace_id: Option<String>,
+    pub status: String,
+    pub started_at: Millis,
+    pub ended_at: Option<Millis>,
+    /// Microseconds that it waited for a sandbox.
+    pub queue_us: Option<i64>,
+    /// Microseconds that it ran.
+    pub duration_us: Option<i64>,
+    pub fuel: Option<i64>,
+    pub memory_bytes: Option<i64>,
+    pub host_calls: Option<i64>,
+    /// JSON text.
+    pub error: Option<String>,
+    /// JSON text; None in lists, and where it was not kept.
+    pub result: Option<String>,
+    /// Of the result, kept or not.
+    pub result_bytes: Option<i64>,
+    pub log_lines: i64,
+}
+
+/// Which executions to list. What is None does not count.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// The script's id or name.
+    pub script: Option<String>,
+    pub status: Option<Status>,
+    pub trigger: Option<String>,
+    pub user: Option<String>,
+    /// Started then or later.
+    pub since: Option<Millis>,
+    /// Started before.
+    pub until: Option<Millis>,
+}

@@ -1,0 +1,321 @@
+//! Writes executions, many at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::ended::{Ended, Load, Message};
+use super::live::Registry;
+use super::model::Execution;
+use super::retention::is_over;
+use super::rows::{self, Chunk, Row, Saved, Work};
+use super::{NOT_RECORDED, Running};
+use crate::metrics::{Metrics, Ran};
+use crate::settings::ExecutionSettings;
+use crate::store::Store;
+use crate::store::clock::Millis;
+
+/// How long what has ended may wait for more, to be written with it.
+const GATHER: Duration = Duration::from_millis(100);
+/// Executions that are enough to write at once.
+const ENOUGH: usize = 2_000;
+/// Executions that wait to be written: beyond, they are left out.
+const MOST: usize = 50_000;
+/// Executions of a tenant that one transaction writes: it holds up others.
+const PART: usize = 256;
+/// What runs longer is on record while it runs.
+const LONG: Duration = Duration::from_secs(1);
+/// How long after a failed write the next is tried.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a write is tried.
+const ATTEMPTS: u32 = 3;
+
+pub struct Recorder {
+    pub store: Store,
+    pub settings: ExecutionSettings,
+    pub registry: Arc<Registry>,
+    pub load: Arc<Load>,
+    pub metrics: Arc<Metrics>,
+    pub over: Arc<Notify>,
+}
+
+/// One transaction's work, and the executions that it writes.
+struct Part {
+    tenant: String,
+    ended: Vec<Ended>,
+    running: Vec<Arc<Running>>,
+}
+
+impl Recorder {
+    /// Until the last handle on the executions is gone.
+    pub async fn run(self, mut messages: mpsc::Receiver<Message>) {
+        let mut pending: Vec<Ended> = Vec::new();
+        let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
+        let mut incoming = Vec::new();
+        let mut second = tokio::time::interval(LONG);
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut writing: Option<BoxFuture<'_, Vec<Ended>>> = None;
+        // Those that the write under way is for.
+        let mut told: Vec<oneshot::Sender<()>> = Vec::new();
+        let mut due = Instant::now();
+        let (mut tick, mut open, mut reported) = (false, true, 0);
+        while open || writing.is_some() || !pending.is_empty() {
+            tokio::select! {
+                received = messages.recv_many(&mut incoming, ENOUGH), if open && pending.len() < MOST => {
+                    open = received > 0;
+                    if pending.is_empty() {
+                        due = due.max(Instant::now() + GATHER);
+                    }
+                    for message in incoming.drain(..) {
+                        match message {
+                            Message::Ended(ended) => {
+                                self.observe(&ended);
+                                if self.settings.record {
+                                    pending.push(*ended);
+                                } else {
+                                    self.load.bytes.fetch_sub(ended.bytes, Ordering::Relaxed);
+                                }
+                            }
+                            Message::Settle { tick: at_once, done } => {
+                                tick |= at_once;
+                                waiting.push(done);
+                            }
+                        }
+                    }
+                }
+                failed = async { match writing.as_mut() {
+                    Some(writing) => writing.await,
+                    None => std::future::pending().await,
+                } } => {
+                    writing = None;
+                    if !failed.is_empty() {
+                        due = Instant::now() + PAUSE;
+                        pending.splice(0..0, failed);
+                    }
+                    for done in told.drain(..) {
+                        let _ = done.send(());
+                    }
+                }
+                _ = second.tick(), if open => {
+                    tick = true;
+                    self.report(&mut reported);
+                }
+                () = tokio::time::sleep_until(due), if writing.is_none() && !pending.is_empty() => {}
+            }
+            let ripe = Instant::now() >= due || pending.len() >= ENOUGH || !open;
+            let wanted = tick || !waiting.is_empty() || (!pending.is_empty() && ripe);
+            if writing.is_none() && wanted {
+                let ended = std::mem::take(&mut pending);
+                let running = if std::mem::take(&mut tick) { self.long_running() } else { Vec::new() };
+                told.append(&mut waiting);
+                writing = Some(self.write(ended, running).boxed());
+            }
+        }
+    }
+
+    fn long_running(&self) -> Vec<Arc<Running>> {
+        if !self.settings.record {
+            return Vec::new();
+        }
+        self.registry.since(self.store.now() - LONG.as_millis() as Millis)
+    }
+
+    /// Counts it.
+    fn observe(&self, ended: &Ended) {
+        let running = &ended.running;
+        let used = running.control.read();
+        self.metrics.ran(&Ran {
+            tenant: &running.identity.tenant.id,
+            script: &running.identity.script.name,
+            trigger: running.trigger(),
+            status: ended.status.name(),
+            limit: ended.limit.as_ref().map(|limit| limit.name.as_str()),
+            duration: ended.duration,
+            used,
+        });
+    }
+
+    /// Says once a second at most what was left out.
+    fn report(&self, reported: &mut u64) {
+        let (left_out, short) =
+            (self.load.left_out.load(Ordering::Relaxed), self.load.without_details.load(Ordering::Relaxed));
+        self.metrics.left_out(left_out, short);
+        if left_out + short > *reported {
+            *reported = left_out + short;
+            tracing::warn!(
+                left_out,
+                without_details = short,
+                "executions end faster than the database takes them; their records were left out or shortened"
+            );
+        }
+    }
+
+    /// Writes all of it. Answers what is to be tried again.
+    async fn write(&self, ended: Vec<Ended>, running: Vec<Arc<Running>>) -> Vec<Ended> {
+        let parts = parts(ended, running).into_iter().map(|part| self.write_part(part));
+        // As many at once as the database has connections that write, or so.
+        let failed: Vec<_> = stream::iter(parts.collect::<Vec<_>>()).buffer_unordered(8).collect().await;
+        failed.into_iter().flatten().collect()
+    }
+
+    async fn write_part(&self, part: Part) -> Vec<Ended> {
+        let Part { tenant, mut ended, running } = part;
+        let work = Arc::new(work(&ended, &running, self.store.now()));
+        let saved: sqlx::Result<Saved> = {
+            let (work, of, now) = (work.clone(), tenant.clone(), self.store.now());
+            let save = self.store.write(&tenant, move |connection| {
+                Box::pin(async move { rows::save(connection, &of, now, work).await })
+            });
+            save.await
+        };
+        match saved {
+            Ok(saved) => {
+                for running in running {
+                    note(&running, &work);
+                    if saved.cancelled.contains(&running.identity.execution.id) {
+                        running.control.cancel();
+                    }
+                }
+                if saved.usage.is_some_and(|usage| is_over(&self.settings, usage)) {
+                    self.over.notify_one();
+                }
+                self.load.bytes.fetch_sub(ended.iter().map(|ended| ended.bytes).sum(), Ordering::Relaxed);
+                Vec::new()
+            }
+            Err(reason) => {
+                tracing::error!(%reason, tenant_id = tenant, executions = ended.len(), "recording executions failed");
+                let again = |ended: &mut Ended| {
+                    ended.attempts += 1;
+                    let again = ended.attempts < ATTEMPTS;
+                    if !again {
+                        self.load.left_out.fetch_add(1, Ordering::Relaxed);
+                        self.load.bytes.fetch_sub(ended.bytes, Ordering::Relaxed);
+                    }
+                    again
+                };
+                ended.retain_mut(again);
+                ended
+            }
+        }
+    }
+}
+
+/// By tenant, and no more at once than others may wait for.
+fn parts(ended: Vec<Ended>, running: Vec<Arc<Running>>) -> Vec<Part> {
+    let mut tenants: HashMap<String, Part> = HashMap::new();
+    let mut parts = Vec::new();
+    let part = |tenant: &str| Part { tenant: tenant.to_owned(), ended: Vec::new(), running: Vec::new() };
+    for one in ended {
+        let tenant = &one.running.identity.tenant.id;
+        if !tenants.contains_key(tenant) {
+            tenants.insert(tenant.clone(), part(tenant));
+        }
+        if let Some(known) = tenants.get_mut(&one.running.identity.tenant.id) {
+            known.ended.push(one);
+            if known.ended.len() >= PART {
+                let full = std::mem::replace(known, part(&known.tenant));
+                parts.push(full);
+            }
+        }
+    }
+    for one in running {
+        let tenant = &one.identity.tenant.id;
+        tenants.entry(tenant.clone()).or_insert_with(|| part(tenant)).running.push(one);
+    }
+    parts.extend(tenants.into_values().filter(|part| !part.ended.is_empty() || !part.running.is_empty()));
+    parts
+}
+
+fn work(ended: &[Ended], running: &[Arc<Running>], now: Millis) -> Work {
+    let mut work = Work::default();
+    for running in running {
+        if running.is_recorded() {
+            work.alive.push(plain(&running.identity.execution.id));
+        } else {
+            work.rows.push(row(running, Execution::from(&**running), Some(now), 0));
+        }
+        work.chunks.extend(chunk(running));
+    }
+    for ended in ended {
+        let running = &ended.running;
+        let used = running.control.read();
+        let lines = if ended.with_lines { running.lines.bytes() } else { 0 };
+        let execution = Execution {
+            status: ended.status.to_string(),
+            ended_at: Some(ended.ended_at),
+            queue_us: Some(micros(used.waited)),
+            duration_us: Some(micros(ended.duration)),
+            fuel: Some(whole(used.fuel)),
+            memory_bytes: Some(whole(used.memory_bytes)),
+            host_calls: Some(whole(used.host_calls)),
+            error: ended.error.clone(),
+            result: ended.result.clone(),
+            result_bytes: ended.result_bytes,
+            ..Execution::from(&**running)
+        };
+        work.rows.push(row(running, execution, None, lines));
+        if ended.with_lines {
+            work.chunks.extend(chunk(running));
+        }
+    }
+    work
+}
+
+/// What a record takes up beside its texts, or so.
+const OVERHEAD: usize = 200;
+
+fn row(running: &Running, mut execution: Execution, alive_at: Option<Millis>, lines: usize) -> Row {
+    let texts = [&mut execution.id, &mut execution.script_id, &mut execution.script, &mut execution.triggered_by];
+    for text in texts.into_iter().chain(execution.user_id.as_mut()) {
+        if text.contains('\0') {
+            *text = plain(text);
+        }
+    }
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let bytes = OVERHEAD + execution.script.len() + length(&execution.error) + length(&execution.result) + lines;
+    let before = running.recorded_bytes.load(Ordering::Relaxed);
+    let before = (before != NOT_RECORDED).then(|| whole(before));
+    Row { execution, alive_at, bytes: bytes as i64, before }
+}
+
+/// The log lines that are not on record.
+fn chunk(running: &Running) -> Option<Chunk> {
+    let first = running.recorded_lines.load(Ordering::Relaxed);
+    let (lines, _) = running.lines.from(first as usize);
+    (!lines.is_empty()).then(|| Chunk {
+        execution: plain(&running.identity.execution.id),
+        first: whole(first),
+        count: lines.len() as i64,
+        lines: lines.join("\n"),
+    })
+}
+
+/// Remembers what is on record of one that runs still.
+fn note(running: &Running, work: &Work) {
+    let id = plain(&running.identity.execution.id);
+    if let Some(row) = work.rows.iter().find(|row| row.execution.id == id) {
+        running.recorded_bytes.store(row.bytes.unsigned_abs(), Ordering::Relaxed);
+    }
+    if let Some(chunk) = work.chunks.iter().find(|chunk| chunk.execution == id) {
+        running.recorded_lines.store((chunk.first + chunk.count).unsigned_abs(), Ordering::Relaxed);
+    }
+}
+
+/// As the database takes it.
+fn plain(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,156 @@
+//! Deletes what was kept long enough, and notes what was lost.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::{Executions, Inner};
+use crate::settings::ExecutionSettings;
+use crate::store::clock::Millis;
+use crate::store::usage::{self, Room, Usage};
+
+/// How often old executions are looked for.
+const EVERY: Duration = Duration::from_secs(60);
+/// Executions that one transaction deletes: it holds up others.
+const PART: i64 = 500;
+/// After so long without a word, a host has died. More than hosts' clocks differ.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Tenants that are looked at with one query.
+const TENANTS: u32 = 1_000;
+
+/// Whether a tenant has so much more than it may that it is not left until the
+/// next look.
+pub fn is_over(settings: &ExecutionSettings, usage: Usage) -> bool {
+    let tenth = |most: u64| i64::try_from(most + most / 10).unwrap_or(i64::MAX);
+    usage.items > tenth(settings.max_per_tenant) || usage.bytes > tenth(settings.max_bytes_per_tenant)
+}
+
+/// Until the executions are gone.
+pub async fn keep_house(executions: Weak<Inner>) {
+    loop {
+        let over = {
+            let Some(inner) = executions.upgrade() else { return };
+            if !inner.settings.record {
+                return;
+            }
+            let executions = Executions(inner);
+            let kept = async {
+                executions.note_lost().await?;
+                executions.delete_old().await
+            };
+            if let Err(reason) = kept.await {
+                tracing::error!(%reason, "deleting old executions failed");
+            }
+            executions.0.over.clone()
+        };
+        // Err where it was time.
+        let _ = tokio::time::timeout(EVERY, over.notified()).await;
+    }
+}
+
+impl Executions {
+    /// Whatever a host that has died left as running is lost.
+    pub(super) async fn note_lost(&self) -> sqlx::Result<()> {
+        let before = self.0.store.now() - SILENCE.as_millis() as Millis;
+        let tenants: Vec<String> = self
+            .0
+            .store
+            .read(move |connection| {
+                Box::pin(async move {
+                    sqlx::query_scalar(
+                        "SELECT DISTINCT tenant FROM executions WHERE status = 'running' AND alive_at < $1",
+                    )
+                    .bind(before)
+                    .fetch_all(connection)
+                    .await
+                })
+            })
+            .await?;
+        for tenant in tenants {
+            let lost: u64 = self
+                .0
+                .store
+                .write(&tenant.clone(), move |connection| {
+                    Box::pin(async move {
+                        let lost = sqlx::query(
+                            "UPDATE executions SET status = 'lost', ended_at = alive_at, alive_at = NULL
+                             WHERE tenant = $1 AND status = 'running' AND alive_at < $2",
+                        )
+                        .bind(tenant)
+                        .bind(before)
+                        .execute(connection)
+                        .await?;
+                        Ok::<_, sqlx::Error>(lost.rows_affected())
+                    })
+                })
+                .await?;
+            tracing::warn!(executions = lost, "a host died while it ran executions; they are lost");
+        }
+        Ok(())
+    }
+
+    /// Deletes what is older than `keep`, and the oldest of what is too much.
+    pub(super) async fn delete_old(&self) -> sqlx::Result<()> {
+        let mut after = String::new();
+        loop {
+            let from = after.clone();
+            let tenants: Vec<String> = self
+                .0
+                .store
+                .read(move |connection| {
+                    Box::pin(async move { usage::tenants(connection, Room::Executions, &from, TENANTS).await })
+                })
+                .await?;
+            let Some(last) = tenants.last() else { return Ok(()) };
+            after.clone_from(last);
+            for tenant in tenants {
+                while self.delete_some(&tenant).await? {}
+            }
+        }
+    }
+
+    /// Answers whether there is more to delete.
+    async fn delete_some(&self, tenant: &str) -> sqlx::Result<bool> {
+        let settings = &self.0.settings;
+        let most = Usage { items: number(settings.max_per_tenant), bytes: number(settings.max_bytes_per_tenant) };
+        let before = self.0.store.now() - i64::try_from(settings.keep.as_millis()).unwrap_or(i64::MAX);
+        let tenant: Arc<str> = tenant.into();
+        self.0
+            .store
+            .write(&tenant.clone(), move |connection| {
+                Box::pin(async move {
+                    let used = usage::of(connection, &tenant, Room::Executions).await?;
+                    // Old ones go; of others as many as are too many.
+                    let too_many = (used.items - most.items).clamp(0, PART);
+                    let (before, limit) = match used.bytes > most.bytes {
+                        true => (Millis::MAX, PART.min(used.items / 10 + 1)),
+                        false if too_many > 0 => (Millis::MAX, too_many),
+                        false => (before, PART),
+                    };
+                    let deleted: Vec<i64> = sqlx::query_scalar(
+                        "DELETE FROM executions WHERE tenant = $1 AND id IN (
+                             SELECT id FROM executions
+                             WHERE tenant = $1 AND started_at < $2 AND status <> 'running'
+                             ORDER BY started_at, id LIMIT $3)
+                         RETURNING bytes",
+                    )
+                    .bind(&*tenant)
+                    .bind(before)
+                    .bind(limit)
+                    .fetch_all(&mut *connection)
+                    .await?;
+                    if deleted.is_empty() {
+                        return Ok(false);
+                    }
+                    let less = Usage { items: -(deleted.len() as i64), bytes: -deleted.iter().sum::<i64>() };
+                    let left = usage::add(connection, &tenant, Room::Executions, less).await?;
+                    let over = left.items > most.items || left.bytes > most.bytes;
+                    Ok::<_, sqlx::Error>(over || before == Millis::MAX || deleted.len() as i64 == PART)
+                })
+            })
+            .await
+    }
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

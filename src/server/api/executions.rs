@@ -1,0 +1,341 @@
+//! `/api/executions`: what ran, what runs, and what it logs.
+
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use chrono::DateTime;
+use futures_util::{Stream, StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Api, Caller, Page, Path, Problem, Query, Slice, Time};
+use crate::executions::{self, Cancelled, Filter, Followed, Key};
+use crate::store::clock::Millis;
+
+const READ: &str = "Script.Execution.Read";
+const STOP: &str = "Script.Execute";
+
+/// How often a quiet stream says that it is there: less than what proxies wait.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(cancel)).routes(routes!(logs))
+}
+
+/// One run of a script.
+#[derive(Debug, Serialize, ToSchema)]
+struct Execution {
+    id: String,
+    script: ScriptName,
+    /// The version that ran. Null for a script of the host's settings.
+    #[schema(required)]
+    version: Option<i64>,
+    /// What started it: `http`, `api`, `cron`, `event`, `manual`.
+    trigger: String,
+    /// The id of the user or service account that it ran as.
+    #[schema(required)]
+    user: Option<String>,
+    /// As in W3C Trace Context.
+    #[schema(required)]
+    trace_id: Option<String>,
+    #[schema(value_type = Status)]
+    status: String,
+    started_at: Time,
+    #[schema(required)]
+    ended_at: Option<Time>,
+    /// How long it waited for a sandbox.
+    #[schema(required)]
+    queue_ms: Option<f64>,
+    /// How long it ran.
+    #[schema(required)]
+    duration_ms: Option<f64>,
+    #[schema(required)]
+    fuel: Option<i64>,
+    #[schema(required)]
+    memory_bytes: Option<i64>,
+    #[schema(required)]
+    host_calls: Option<i64>,
+    /// Lines that it logged.
+    log_lines: i64,
+    #[schema(required, value_type = Option<ScriptError>)]
+    error: Option<Box<RawValue>>,
+}
+
+/// One run of a script, with its result.
+#[derive(Debug, Serialize, ToSchema)]
+struct Detailed {
+    #[serde(flatten)]
+    execution: Execution,
+    /// What it returned. Null also where that was too large to be kept, or shows
+    /// a secret.
+    #[schema(required, value_type = Option<Object>)]
+    result: Option<Box<RawValue>>,
+    /// Of the result as JSON, kept or not.
+    #[schema(required)]
+    result_bytes: Option<i64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ScriptName {
+    id: String,
+    /// As it was then.
+    name: String,
+}
+
+/// What an execution came to.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Running,
+    Completed,
+    Failed,
+    Timeout,
+    Limit,
+    Cancelled,
+    Lost,
+}
+
+/// An error in the terms of the script's author.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only the document uses it")]
+struct ScriptError {
+    name: String,
+    message: String,
+    /// One frame a line, innermost first.
+    stack: String,
+    /// From 1.
+    line: Option<u32>,
+    column: Option<u32>,
+}
+
+impl From<executions::Execution> for Execution {
+    fn from(known: executions::Execution) -> Execution {
+        let milliseconds = |micros: Option<i64>| micros.map(|micros| micros as f64 / 1e3);
+        Execution {
+            id: known.id,
+            script: ScriptName { id: known.script_id, name: known.script },
+            version: known.version,
+            trigger: known.triggered_by,
+            user: known.user_id,
+            trace_id: known.trace_id,
+            status: known.status,
+            started_at: Time(known.started_at),
+            ended_at: known.ended_at.map(Time),
+            queue_ms: milliseconds(known.queue_us),
+            duration_ms: milliseconds(known.duration_us),
+            fuel: known.fuel,
+            memory_bytes: known.memory_bytes,
+            host_calls: known.host_calls,
+            log_lines: known.log_lines,
+            error: known.error.and_then(json),
+        }
+    }
+}
+
+impl From<executions::Execution> for Detailed {
+    fn from(mut known: executions::Execution) -> Detailed {
+        let result = known.result.take().and_then(json);
+        Detailed { result, result_bytes: known.result_bytes, execution: known.into() }
+    }
+}
+
+fn json(text: String) -> Option<Box<RawValue>> {
+    RawValue::from_string(text).ok()
+}
+
+impl From<Status> for executions::Status {
+    fn from(status: Status) -> executions::Status {
+        match status {
+            Status::Running => executions::Status::Running,
+            Status::Completed => executions::Status::Completed,
+            Status::Failed => executions::Status::Failed,
+            Status::Timeout => executions::Status::Timeout,
+            Status::Limit => executions::Status::Limit,
+            Status::Cancelled => executions::Status::Cancelled,
+            Status::Lost => executions::Status::Lost,
+        }
+    }
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Wanted {
+    /// The script's id, or its name when it ran.
+    script: Option<String>,
+    status: Option<Status>,
+    trigger: Option<String>,
+    /// The user's id.
+    user: Option<String>,
+    /// Started then or later, as `2026-01-05T09:30:00Z`.
+    #[param(format = DateTime)]
+    since: Option<String>,
+    /// Started before.
+    #[param(format = DateTime)]
+    until: Option<String>,
+}
+
+impl Wanted {
+    fn filter(self) -> Result<Filter, Problem> {
+        Ok(Filter {
+            script: self.script.map(plain),
+            status: self.status.map(Into::into),
+            trigger: self.trigger.map(plain),
+            user: self.user.map(plain),
+            since: self.since.map(|text| time("since", &text)).transpose()?,
+            until: self.until.map(|text| time("until", &text)).transpose()?,
+        })
+    }
+}
+
+/// As the record has it: no name there holds a U+0000.
+fn plain(text: String) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn time(name: &str, text: &str) -> Result<Millis, Problem> {
+    let time = DateTime::parse_from_rfc3339(text).map_err(|_| {
+        Problem::bad_request("bad_query", format!("`{name}` is a time such as `2026-01-05T09:30:00Z`."))
+    })?;
+    Ok(time.timestamp_millis())
+}
+
+fn key(caller: Caller, id: String) -> Key {
+    Key { tenant: caller.tenant, id: plain(id) }
+}
+
+/// List executions, the latest first
+#[utoipa::path(get, path = "/api/executions", tag = "executions", params(Wanted, Page),
+    responses((status = 200, body = Slice<Execution>)))]
+async fn list(
+    caller: Caller,
+    State(api): State<Api>,
+    Query(wanted): Query<Wanted>,
+    page: Page,
+) -> Result<Json<Slice<Execution>>, Problem> {
+    caller.require(READ)?;
+    let after: Option<(Millis, String)> = page.after()?;
+    let after = after.map(|(time, id)| (time, plain(id)));
+    let found = api.host.executions().list(&caller.tenant, wanted.filter()?, after, page.rows()).await?;
+    let items = found.into_iter().map(Execution::from).collect();
+    Ok(Json(page.slice(items, |last: &Execution| (last.started_at.0, last.id.clone()))))
+}
+
+/// Read an execution
+#[utoipa::path(get, path = "/api/executions/{id}", tag = "executions", params(("id" = String, Path)),
+    responses((status = 200, body = Detailed)))]
+async fn read(caller: Caller, State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Detailed>, Problem> {
+    caller.require(READ)?;
+    let found = api.host.executions().get(&key(caller, id)).await?;
+    found.map(|found| Json(found.into())).ok_or_else(Problem::not_found)
+}
+
+/// Stop an execution
+///
+/// It ends within a second or so, as `cancelled`.
+#[utoipa::path(post, path = "/api/executions/{id}/cancel", tag = "executions", params(("id" = String, Path)),
+    responses((status = 202, description = "It is being stopped."),
+        (status = 409, description = "It has ended before.")))]
+async fn cancel(caller: Caller, State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    caller.require(STOP)?;
+    let by = caller.user.id.clone();
+    let key = key(caller, id);
+    match api.host.executions().cancel(&key).await? {
+        Cancelled::Told => {
+            tracing::info!(
+                execution_id = key.id,
+                tenant_id = key.tenant,
+                user_id = by,
+                "an execution is being stopped"
+            );
+            Ok(StatusCode::ACCEPTED)
+        }
+        Cancelled::Ended => {
+            Err(Problem::new(StatusCode::CONFLICT, "execution_ended", "The execution has ended already."))
+        }
+        Cancelled::Unknown => Err(Problem::not_found()),
+    }
+}
+
+/// Follow what an execution logs
+///
+/// Server-sent events. `line`: one line, a JSON object; its id is its number, from 1, for `Last-Event-ID`.
+/// `end`: the execution has ended, and the data is `{"status": …}`.
+#[utoipa::path(get, path = "/api/executions/{id}/logs", tag = "executions",
+    params(("id" = String, Path),
+        ("last-event-id" = Option<u64>, Header, description = "The last line that the reader has.")),
+    responses((status = 200, body = String, content_type = "text/event-stream")))]
+async fn logs(
+    caller: Caller,
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    caller.require(READ)?;
+    let after = match headers.get("last-event-id") {
+        None => 0,
+        Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
+            Problem::bad_request("bad_header", "`Last-Event-ID` is the number of the last line that was read.")
+        })?,
+    };
+    let key = key(caller, id);
+    if api.host.executions().get(&key).await?.is_none() {
+        return Err(Problem::not_found());
+    }
+    let permit = api
+        .host
+        .executions()
+        .follower()
+        .ok_or_else(|| Problem::unavailable("overloaded", "As many follow logs as the host takes.").retry())?;
+    let events = stream::unfold(Some(Reader { api, key, after, _permit: permit }), step).flat_map(stream::iter);
+    Ok(Sse::new(events.map(Ok)).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE)))
+}
+
+/// Who follows a log.
+struct Reader {
+    api: Api,
+    key: Key,
+    /// Lines that were read.
+    after: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The events that follow, and who goes on reading.
+async fn step(reader: Option<Reader>) -> Option<(Vec<Event>, Option<Reader>)> {
+    let mut reader = reader?;
+    if reader.api.app.is_stopping() {
+        // The reader connects again, and goes on where it was.
+        return None;
+    }
+    match reader.api.host.executions().follow(&reader.key, reader.after).await {
+        Ok(Followed::Lines(first, lines)) => {
+            reader.after = first + lines.len();
+            let events = lines
+                .iter()
+                .zip(first + 1..)
+                .map(|(line, number)| Event::default().event("line").id(number.to_string()).data(&**line));
+            Some((events.collect(), Some(reader)))
+        }
+        Ok(Followed::Nothing) => Some((Vec::new(), Some(reader))),
+        Ok(Followed::End(status)) => {
+            let data = serde_json::json!({ "status": status }).to_string();
+            Some((vec![Event::default().event("end").data(data)], None))
+        }
+        // Deleted meanwhile.
+        Ok(Followed::Unknown) => None,
+        Err(reason) => {
+            tracing::error!(%reason, execution_id = reader.key.id, "following a log failed");
+            None
+        }
+    }
+}
