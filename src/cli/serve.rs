@@ -1,5 +1,6 @@
 //! `airlock serve`.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,11 +56,13 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
     // A script must not reach its own host from inside.
     host.process().http.forbid(address).map_err(|reason| failed(format!("{reason:#}")))?;
     let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
-    println!("listening on {scheme}://{address}");
+    // Whoever started the host may have read enough.
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "listening on {scheme}://{address}");
     for script in settings.scripts.iter().filter(|script| script.kind == ScriptKind::Http) {
         if let Some(route) = &script.route {
             let methods: Vec<_> = route.methods.iter().map(|method| method.as_str()).collect();
-            println!("  {} /api/custom{} → {}", methods.join("|"), route.pattern, script.shown_file);
+            let _ = writeln!(stdout, "  {} /api/custom{} → {}", methods.join("|"), route.pattern, script.shown_file);
         }
     }
     let stopped = Arc::new(Notify::new());
