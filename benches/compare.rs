@@ -13,7 +13,7 @@ use airlock::host::{self, Host, Run};
 use airlock::runtime::call::Call;
 use airlock::runtime::limits::Limits;
 use airlock::runtime::sandbox::{Program, Sandbox};
-use airlock::settings::Settings;
+use airlock::settings::{ExecutionSettings, Settings};
 use airlock::tenant::{Execution, Identity, Script, Tenant};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -171,7 +171,9 @@ fn peers(script: &str, input: &str, entry: &str) -> Option<serde_json::Value> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let settings = Settings { data: data.path().to_owned(), ..Settings::default() };
+    // The sandbox alone, as of the peers; benches/serve.rs measures the record too.
+    let executions = ExecutionSettings { record: false, ..ExecutionSettings::default() };
+    let settings = Settings { data: data.path().to_owned(), executions, ..Settings::default() };
     let started = Instant::now();
     let host = Host::open(settings.clone()).await?;
     let first_start = started.elapsed();

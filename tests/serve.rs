@@ -35,7 +35,7 @@ const MORE: &[(&str, &str, &str)] = &[
     ),
     (
         "echo",
-        "export default (req) => ({ status: 200, body: { body: req.body, raw: req.rawBody } });",
+        "export default (req) => ({ status: 200, body: { body: req.body, raw: req.rawBody, json: req.json() } });",
         "methods = [\"POST\"]",
     ),
     (
@@ -336,7 +336,8 @@ fn each_tenant_is_served_from_its_own_data_which_outlives_the_process(project: P
 fn bad_requests_are_refused_in_the_caller_s_terms(project: Project) {
     let host = project.serve();
 
-    assert_eq!(host.post_json("/echo", "{\"a\": [1]}").json()["body"], json!({ "a": [1] }));
+    let echo = host.post_json("/echo", "{\"a\": [1]}").json();
+    assert_eq!((&echo["body"], &echo["json"]), (&json!({ "a": [1] }), &json!({ "a": [1] })));
     let bad = host.post_json("/echo", "{\"a\": }");
     bad.is_problem(400, "body_not_json");
     assert!(bad.json()["detail"].as_str().unwrap().contains("line 1 column 7"), "{bad:?}");

@@ -67,6 +67,10 @@ interface ScriptRequest {
   rawBody: string;
   /** How `rawBody` stands for bytes. */
   bodyEncoding: "utf-8" | "base64";
+  /** The body read as JSON, whatever its content type. Throws a SyntaxError where it is none. */
+  json(): any;
+  /** The body as text. Throws a TypeError where it is none. */
+  text(): string;
 }
 
 /**

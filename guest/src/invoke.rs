@@ -55,6 +55,13 @@ fn run(ctx: &Ctx<'_>, loaded: &Loaded, call: Call) -> Result<String, ScriptError
                 }
                 error
             })?;
+            // As src/server/request.rs shapes one.
+            if let Some(object) = input.as_object()
+                && let (Ok(true), Ok(true)) = (object.contains_key("rawBody"), object.contains_key("bodyEncoding"))
+            {
+                let prototype = loaded.request.clone().restore(ctx).map_err(|_| thrown(ctx))?;
+                object.set_prototype(Some(&prototype)).map_err(|_| thrown(ctx))?;
+            }
             entry.call((input,))
         }
         None => entry.call(()),

@@ -1,6 +1,7 @@
 (function (native, shared) {
   const { stringify } = native;
   const { keys } = Object;
+  const { parse } = JSON;
   const { isArray } = Array;
   const REFUSED = {
     bigint: ["a BigInt", "convert it with String() or Number()"],
@@ -35,6 +36,22 @@
     if (!found) throw error;
     const [path, [kind, advice]] = found;
     throw new TypeError(`${what} can't be expressed as JSON: ${path} is ${kind}; ${advice}`);
+  };
+
+  // What a request has beside its members, as their prototype.
+  shared.request = {
+    json() {
+      if (this.bodyEncoding !== "utf-8") throw new SyntaxError("the request's body is not JSON: it is not text");
+      try {
+        return parse(this.rawBody);
+      } catch (error) {
+        throw new SyntaxError(`the request's body is not JSON: ${error.message}`);
+      }
+    },
+    text() {
+      if (this.bodyEncoding !== "utf-8") throw new TypeError("the request's body is not text: rawBody has it in base64");
+      return this.rawBody;
+    },
   };
 
   shared.toJson = function (value, what, root) {

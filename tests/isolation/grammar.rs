@@ -3,8 +3,8 @@
 
 /// What no tenant may call, put where a number may stand.
 const FORBIDDEN: [&str; 6] = [
-    "length(set_config('airlock.token', 'x', false))",
-    "length(current_setting('airlock.token', true))",
+    "length(set_config('airlock.tenant', 'x', false))",
+    "length(current_setting('airlock.tenant', true))",
     "pg_backend_pid()",
     "length(load_extension('x'))",
     "pg_relation_size('clients')",

@@ -163,44 +163,55 @@ INSERT INTO clients (id, email, balance) SELECT 61, email, -1 FROM clients WHERE
 INSERT INTO clients (id, email) SELECT 62, NULL FROM clients WHERE tenant_id = 'globex'
 
 -- Settings and forged tokens
-SELECT set_config('airlock.token', 'x', false)
-SELECT set_config('airlock.token', 'x', true) FROM clients
+SELECT set_config('airlock.tenant', 'x', false)
+SELECT set_config('airlock.tenant', 'x', true) FROM clients
 SELECT set_config('app.tenant_id', 'globex', false), email FROM clients
-SELECT pg_catalog.set_config('airlock.token', 'v1.k1.9999999999.676c6f626578.0000000000000000000000000000000000000000000000000000000000000000', true)
-SELECT "set_config"('airlock.token', 'x', false)
-SELECT SET_CONFIG('airlock.token', 'x', false)
+SELECT pg_catalog.set_config('airlock.tenant', 'v1.k1.9999999999.676c6f626578.0000000000000000000000000000000000000000000000000000000000000000', true)
+SELECT "set_config"('airlock.tenant', 'x', false)
+SELECT SET_CONFIG('airlock.tenant', 'x', false)
 SELECT "pg_catalog"."set_config"('role', 'postgres', false)
-SELECT set_config(setting_name => 'airlock.token', new_value => 'x', is_local => false)
-SELECT * FROM set_config('airlock.token', 'x', false)
-WITH x AS MATERIALIZED (SELECT set_config('airlock.token', 'v1.k1.9999999999.676c6f626578.00', true)) SELECT * FROM x, clients
-SELECT * FROM clients ORDER BY set_config('airlock.token', 'x', false)
-INSERT INTO clients (id, email) VALUES ({nobody}, set_config('airlock.token', 'x', false))
-SELECT current_setting('airlock.token')
-SELECT current_setting('airlock.token', true), current_setting('is_superuser')
+SELECT set_config(setting_name => 'airlock.tenant', new_value => 'x', is_local => false)
+SELECT * FROM set_config('airlock.tenant', 'x', false)
+WITH x AS MATERIALIZED (SELECT set_config('airlock.tenant', 'v1.k1.9999999999.676c6f626578.00', true)) SELECT * FROM x, clients
+SELECT * FROM clients ORDER BY set_config('airlock.tenant', 'x', false)
+INSERT INTO clients (id, email) VALUES ({nobody}, set_config('airlock.tenant', 'x', false))
+SELECT current_setting('airlock.tenant')
+SELECT current_setting('airlock.tenant', true), current_setting('is_superuser')
 SELECT airlock.tenant()
 SELECT * FROM airlock.tenant()
+SELECT airlock.enter('v1.k1.9999999999.676c6f626578.00')
+SELECT * FROM airlock.enter('v1.k1.9999999999.676c6f626578.00')
+SELECT airlock.gaps()
+SELECT airlock.too_large(id) FROM clients
+SELECT currval('airlock.verified')
+SELECT last_value FROM airlock.verified
+SELECT setval('airlock.verified', 1)
+SELECT nextval('airlock.verified'), * FROM clients
+SELECT set_config('airlock.tenant', '9999999999globex', false)
+SET airlock.tenant = '9999999999globex'
+DISCARD SEQUENCES
 SELECT * FROM airlock.token_keys
 SELECT * FROM "airlock"."token_keys"
-SET airlock.token = 'v1.k1.9999999999.676c6f626578.00'
-SET LOCAL airlock.token TO 'x'
-SET SESSION airlock.token TO DEFAULT
+SET airlock.tenant = 'v1.k1.9999999999.676c6f626578.00'
+SET LOCAL airlock.tenant TO 'x'
+SET SESSION airlock.tenant TO DEFAULT
 SET search_path = airlock
 SET row_security = off
 SET statement_timeout = 0
 SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY
 SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED
 SET CONSTRAINTS ALL DEFERRED
-RESET airlock.token
+RESET airlock.tenant
 RESET ALL
-SHOW airlock.token
+SHOW airlock.tenant
 SHOW ALL
-UPDATE pg_settings SET setting = 'x' WHERE name = 'airlock.token'
+UPDATE pg_settings SET setting = 'x' WHERE name = 'airlock.tenant'
 UPDATE pg_catalog.pg_settings SET setting = 'off' WHERE name = 'row_security'
 SELECT * FROM pg_settings
 SELECT pg_show_all_settings()
 ALTER SYSTEM SET row_security = off
 ALTER ROLE CURRENT_USER SET row_security = off
-ALTER DATABASE postgres SET airlock.token = 'x'
+ALTER DATABASE postgres SET airlock.tenant = 'x'
 
 -- Roles
 SET ROLE postgres
@@ -225,21 +236,21 @@ SELECT current_catalog
 
 -- SQL in texts
 SELECT query_to_xml('SELECT * FROM clients', true, false, '')
-SELECT query_to_xml('SELECT set_config(''airlock.token'', ''x'', false)', true, false, '')
+SELECT query_to_xml('SELECT set_config(''airlock.tenant'', ''x'', false)', true, false, '')
 SELECT query_to_xml_and_xmlschema('SELECT 1', true, false, '')
 SELECT table_to_xml('clients', true, false, '')
 SELECT schema_to_xml('public', true, false, '')
 SELECT database_to_xml(true, false, '')
 SELECT cursor_to_xml('c', 10, true, false, '')
 SELECT * FROM ts_stat('SELECT to_tsvector(email) FROM clients')
-SELECT ts_stat('SELECT set_config(''airlock.token'', ''x'', false)::tsvector')
+SELECT ts_stat('SELECT set_config(''airlock.tenant'', ''x'', false)::tsvector')
 SELECT ts_rewrite('a'::tsquery, 'SELECT ''a''::tsquery, ''b''::tsquery')
 SELECT * FROM crosstab('SELECT id, email, email FROM clients') AS t (a int, b text)
 SELECT * FROM XMLTABLE('/x' PASSING '<x>1</x>' COLUMNS a int PATH '.')
 SELECT eval('SELECT * FROM clients')
 
 -- Statements about statements, blocks and sessions
-DO $$ BEGIN PERFORM set_config('airlock.token', 'x', false); END $$
+DO $$ BEGIN PERFORM set_config('airlock.tenant', 'x', false); END $$
 DO LANGUAGE sql 'SELECT 1'
 CALL globex()
 COPY clients TO STDOUT
@@ -257,7 +268,7 @@ UNLISTEN *
 NOTIFY events, 'x'
 SELECT pg_notify('events', 'x')
 PREPARE p AS SELECT * FROM clients
-PREPARE p (text) AS SELECT set_config('airlock.token', $1, false)
+PREPARE p (text) AS SELECT set_config('airlock.tenant', $1, false)
 EXECUTE p
 EXECUTE sqlx_s_1
 DEALLOCATE ALL
@@ -438,27 +449,27 @@ SELECT 1;;
 ;SELECT 1
 SELECT * FROM clients; --
 COMMIT; SET ROLE postgres; SELECT * FROM clients
-ROLLBACK; SELECT set_config('airlock.token', 'x', false)
+ROLLBACK; SELECT set_config('airlock.tenant', 'x', false)
 SELECT 1) SELECT * FROM clients; --
 SELECT 1) AS q; DELETE FROM clients; --
 1) UNION SELECT email FROM clients --
-SELECT * FROM clients) AS _q, (SELECT set_config('airlock.token', 'x', false)
+SELECT * FROM clients) AS _q, (SELECT set_config('airlock.tenant', 'x', false)
 SELECT * FROM clients --
 SELECT * FROM clients /*
 SELECT * FROM clients /* /* */ ; DELETE FROM clients; */
 SELECT /* */ * /**/ FROM /* x */ clients
-SELECT/**/set_config/**/('airlock.token', 'x', false)
+SELECT/**/set_config/**/('airlock.tenant', 'x', false)
 SELECT set_config -- (
 SELECT 'a' -- ' ; DELETE FROM clients
 SELECT 'a\'; DELETE FROM clients; --'
 SELECT E'a\'; DELETE FROM clients; --'
-SELECT E'\'' || set_config('airlock.token', 'x', false) || E'\''
+SELECT E'\'' || set_config('airlock.tenant', 'x', false) || E'\''
 SELECT $$; DELETE FROM clients; $$
 SELECT $a$ $b$; DELETE FROM clients; $b$ $a$
-SELECT $q$' || set_config('airlock.token', 'x', false) || '$q$
+SELECT $q$' || set_config('airlock.tenant', 'x', false) || '$q$
 SELECT $1 || $$ FROM clients $$
 SELECT U&'\0041' FROM clients
-SELECT U&"s\0065t_config"('airlock.token', 'x', false)
+SELECT U&"s\0065t_config"('airlock.tenant', 'x', false)
 SELECT * FROM U&"client\0073"
 SELECT * FROM U&"!0073qlite_master" UESCAPE '!'
 SELECT "set""config"('x')
@@ -467,8 +478,8 @@ SELECT N'x', B'1', X'41' FROM clients
 SELECT * FROM "Clients"
 SELECT * FROM cl​ients
 SELECT * FROM сlients
-SELECT set_confiɡ('airlock.token', 'x', false)
-SELECT ſet_config('airlock.token', 'x', false)
+SELECT set_confiɡ('airlock.tenant', 'x', false)
+SELECT ſet_config('airlock.tenant', 'x', false)
 SELECT * FROM clients WHERE email = 'x' OR tenant_id = '' || 'globex'
 SELECT 'a' 'b' FROM clients
 SELECT * FROM clients WHERE tenant_id = e'\x67lobex'

@@ -3,13 +3,16 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::capabilities::secrets::Name;
 use crate::host::Run;
+use crate::runtime::limits::Limits;
 use crate::server::api::tests::Fixture;
 use crate::store::Kind;
 use crate::store::fixture::on_both_databases;
 use crate::tenant::{self, Identity, Tenant, User};
 
 on_both_databases!(
+    a_secret_that_a_script_shows_is_not_on_record,
     each_route_needs_its_permission,
     an_execution_shows_what_came_of_it_to_its_tenant_alone,
     a_list_is_read_in_parts,
@@ -206,4 +209,31 @@ async fn what_was_done_is_measured(kind: Kind) {
     let text = host.host.metrics();
     let line = r#"airlock_executions_total{tenant="acme",script="nightly",trigger="cron",status="completed"} 1"#;
     assert!(text.lines().any(|other| other == line), "{text}");
+}
+
+async fn a_secret_that_a_script_shows_is_not_on_record(kind: Kind) {
+    const SECRET: &str = "hunter2-hunter2-hunter2";
+    let keys = format!("[secrets]\nkeys = [{{ id = \"k1\", key = \"{}\" }}]\n", "ab".repeat(32));
+    let host = Fixture::on(kind, &keys).await;
+    let name: Name = "KEY".parse().unwrap();
+    host.host.process().secrets.set("acme", &name, SECRET, &Limits::default()).await.unwrap();
+    let draft = json!({ "name": "leaky", "type": "embedded", "grants": { "secrets": ["KEY"] } });
+    let source = "export default async (fails) => {
+        const key = await secrets.get('KEY');
+        console.log(`it is ${key}`, { key });
+        if (fails) throw new Error(key);
+        return { key };
+    }";
+    host.add(draft, &[source]).await;
+    host.deploy("leaky", 1).await;
+    for fails in [false, true] {
+        let run = host.ask("ann", "POST", "/api/scripts/leaky/run", json!({ "input": fails })).await.json;
+        assert_eq!(run["status"], if fails { "failed" } else { "completed" }, "{run}");
+        let path = format!("/api/executions/{}", run["id"].as_str().unwrap());
+        let record = host.get(&path).await;
+        assert_eq!((&record["result"], &record["log_lines"], &record["version"]), (&Value::Null, &json!(1), &json!(1)));
+        let logs = host.send("ann", "GET", &format!("{path}/logs"), &[], String::new()).await.text;
+        assert!(logs.contains("it is "), "{logs}");
+        assert!(!format!("{record}{logs}").contains("hunter2"), "{record}{logs}");
+    }
 }
