@@ -23,6 +23,9 @@ use crate::store::clock::Millis;
 
 /// How long what has ended may wait for more, to be written with it.
 const GATHER: Duration = Duration::from_millis(100);
+/// How long the queue is left alone after a look into it. A call that ends would
+/// else wake this task, which costs the call as much as half of a short script.
+const REST: Duration = Duration::from_millis(20);
 /// Executions that are enough to write at once.
 const ENOUGH: usize = 2_000;
 /// Executions that wait to be written: beyond, they are left out.
@@ -64,11 +67,13 @@ impl Recorder {
         // Those that the write under way is for.
         let mut told: Vec<oneshot::Sender<()>> = Vec::new();
         let mut due = Instant::now();
+        let mut rest = None;
         let (mut tick, mut open, mut reported) = (false, true, 0);
         while open || writing.is_some() || !pending.is_empty() {
             tokio::select! {
-                received = messages.recv_many(&mut incoming, ENOUGH), if open && pending.len() < MOST => {
+                received = messages.recv_many(&mut incoming, ENOUGH), if open && rest.is_none() && pending.len() < MOST => {
                     open = received > 0;
+                    rest = Some(Instant::now() + REST);
                     if pending.is_empty() {
                         due = due.max(Instant::now() + GATHER);
                     }
@@ -102,6 +107,7 @@ impl Recorder {
                         let _ = done.send(());
                     }
                 }
+                () = tokio::time::sleep_until(rest.unwrap_or(due)), if rest.is_some() => rest = None,
                 _ = second.tick(), if open => {
                     tick = true;
                     self.report(&mut reported);
