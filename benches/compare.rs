@@ -2,6 +2,9 @@
 //! and the ratios that the project holds itself to; asserts nothing, because a
 //! machine's noise is no failure.
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,6 +18,8 @@ use airlock::runtime::limits::Limits;
 use airlock::runtime::sandbox::{Program, Sandbox};
 use airlock::settings::{ExecutionSettings, Settings};
 use airlock::tenant::{Execution, Identity, Script, Tenant};
+
+use support::bar;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -137,15 +142,6 @@ fn ms(duration: Duration) -> f64 {
 
 fn us(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
-}
-
-fn bar(ratio: f64, bar: f64, at_most: bool) -> String {
-    let met = if at_most { ratio <= bar } else { ratio >= bar };
-    format!(
-        "{ratio:8.2}   {} {bar}   {}",
-        if at_most { "at most " } else { "at least" },
-        if met { "met" } else { "MISSED" }
-    )
 }
 
 fn peers(script: &str, input: &str, entry: &str) -> Option<serde_json::Value> {

@@ -5,6 +5,8 @@
 
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
+#[path = "support/mod.rs"]
+mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,6 +20,8 @@ use airlock::settings::{DatabaseSettings, Settings};
 use airlock::tenant::quota::Quotas;
 use airlock::tenant::{Execution, Identity, Script, Tenant};
 use sqlx::{Connection, PgConnection, Row};
+
+use support::bar;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -149,15 +153,6 @@ async fn compare(mut one: Asked<'_>, mut other: Asked<'_>, times: u32) -> Result
         times.sort();
         times[ROUNDS / 2]
     }))
-}
-
-fn bar(ratio: f64, bar: f64, at_most: bool) -> String {
-    let met = if at_most { ratio <= bar } else { ratio >= bar };
-    format!(
-        "{ratio:10.2}   {} {bar}   {}",
-        if at_most { "at most " } else { "at least" },
-        if met { "met" } else { "MISSED" }
-    )
 }
 
 #[tokio::main]

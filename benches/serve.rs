@@ -2,12 +2,17 @@
 //! Prints ratios; asserts nothing, because a machine's noise is no failure.
 //! Needs `wrk`, and the peers that `npm ci` installs.
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use support::bar;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -175,15 +180,6 @@ fn milliseconds(text: &str) -> Option<f64> {
         text => (text.strip_suffix('s')?, 1e3),
     };
     Some(number.trim().parse::<f64>().ok()? * factor)
-}
-
-fn bar(ratio: f64, bar: f64, at_most: bool) -> String {
-    let met = if at_most { ratio <= bar } else { ratio >= bar };
-    format!(
-        "{ratio:10.2}   {} {bar}   {}",
-        if at_most { "at most " } else { "at least" },
-        if met { "met" } else { "MISSED" }
-    )
 }
 
 fn main() -> Result<()> {

@@ -1,7 +1,9 @@
 //! What is known of an execution.
 
 use std::fmt;
-use std::str::FromStr;
+
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::runtime::trace::Parent;
 use crate::store::clock::Millis;
@@ -17,7 +19,9 @@ pub struct Origin {
     pub parent: Option<Parent>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// What an execution came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It runs, or waits for a sandbox.
     Running,
@@ -34,16 +38,6 @@ pub enum Status {
 }
 
 impl Status {
-    pub const ALL: [Status; 7] = [
-        Status::Running,
-        Status::Completed,
-        Status::Failed,
-        Status::Timeout,
-        Status::Limit,
-        Status::Cancelled,
-        Status::Lost,
-    ];
-
     pub fn name(self) -> &'static str {
         match self {
             Status::Running => "running",
@@ -60,17 +54,6 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for Status {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Status, String> {
-        Status::ALL.into_iter().find(|status| status.name() == text).ok_or_else(|| {
-            let names: Vec<&str> = Status::ALL.iter().map(|status| status.name()).collect();
-            format!("a status is one of {}", names.join(", "))
-        })
     }
 }
 

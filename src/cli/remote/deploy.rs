@@ -64,24 +64,12 @@ pub async fn run(arguments: Arguments) -> Exit {
     };
     match deploy(arguments, source).await {
         Ok(()) => Exit::Completed,
-        Err(Ended::Failed(failed)) => scripts::refused(failed),
-        Err(Ended::Exit(exit)) => exit,
+        Err(failed) => scripts::refused(failed),
     }
 }
 
-enum Ended {
-    Failed(Failed),
-    Exit(Exit),
-}
-
-impl From<Failed> for Ended {
-    fn from(failed: Failed) -> Ended {
-        Ended::Failed(failed)
-    }
-}
-
-async fn deploy(arguments: Arguments, source: String) -> Result<(), Ended> {
-    let client = arguments.place.client().map_err(Ended::Exit)?;
+async fn deploy(arguments: Arguments, source: String) -> Result<(), Failed> {
+    let client = arguments.place.client()?;
     let json = arguments.place.json;
     let stem = || arguments.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let name = arguments.name.clone().unwrap_or_else(stem);
@@ -90,7 +78,7 @@ async fn deploy(arguments: Arguments, source: String) -> Result<(), Ended> {
         Err(failed) if failed.is("not_found") => {
             client.post("/api/scripts", draft(&arguments, &name)).await?;
         }
-        Err(failed) => return Err(failed.into()),
+        Err(failed) => return Err(failed),
     }
     let new = json!({ "source": source, "message": arguments.message });
     let version = client.post(&format!("{}/versions", script(&name)), new).await?;
@@ -99,7 +87,7 @@ async fn deploy(arguments: Arguments, source: String) -> Result<(), Ended> {
         say(&version, json, || format!("{name}: version {} is saved", shown(&version, "number")));
         return Ok(());
     }
-    Ok(scripts::deploy(&client, &name, number, arguments.confirm_capabilities, json).await?)
+    scripts::deploy(&client, &name, number, arguments.confirm_capabilities, json).await
 }
 
 /// What a script that is added is told about itself.

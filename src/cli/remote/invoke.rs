@@ -36,10 +36,6 @@ pub async fn run(arguments: Arguments) -> Exit {
             return Exit::Usage;
         }
     };
-    let client = match place.client() {
-        Ok(client) => client,
-        Err(exit) => return exit,
-    };
     let mut new = Map::new();
     if let Some(input) = input {
         // It was JSON a moment ago.
@@ -50,7 +46,8 @@ pub async fn run(arguments: Arguments) -> Exit {
             new.insert(name.to_owned(), value);
         }
     }
-    let ended = match client.post(&format!("{}/run", script(&named)), Value::Object(new)).await {
+    let asked = async { place.client()?.post(&format!("{}/run", script(&named)), Value::Object(new)).await };
+    let ended = match asked.await {
         Ok(ended) => ended,
         Err(failed) => return failed.report(),
     };

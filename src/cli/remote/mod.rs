@@ -59,13 +59,10 @@ pub enum Failed {
 }
 
 impl Place {
-    pub fn client(&self) -> Result<Client, Exit> {
+    pub fn client(&self) -> Result<Client, Failed> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let built = reqwest::Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
-        let http = built.build().map_err(|reason| {
-            report::error(&format!("there is no HTTP client: {reason}"));
-            Exit::Usage
-        })?;
+        let http = built.build().map_err(|error| Failed::Unreachable(innermost(&error)))?;
         Ok(Client { http, url: self.url.clone(), token: self.token.clone() })
     }
 }

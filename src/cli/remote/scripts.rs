@@ -73,25 +73,21 @@ pub struct Rollback {
 }
 
 pub async fn run(arguments: Arguments) -> Exit {
-    let place = match &arguments.verb {
+    match manage(arguments.verb).await {
+        Ok(()) => Exit::Completed,
+        Err(failed) => failed.report(),
+    }
+}
+
+async fn manage(verb: Verb) -> Result<(), Failed> {
+    let place = match &verb {
         Verb::List { place } => place,
         Verb::Source { one, .. } | Verb::Diff { one, .. } => &one.place,
         Verb::Show(one) | Verb::Versions(one) | Verb::Enable(one) | Verb::Disable(one) | Verb::Delete(one) => {
             &one.place
         }
     };
-    let client = match place.client() {
-        Ok(client) => client,
-        Err(exit) => return exit,
-    };
-    let json = place.json;
-    match manage(&client, arguments.verb, json).await {
-        Ok(()) => Exit::Completed,
-        Err(failed) => failed.report(),
-    }
-}
-
-async fn manage(client: &Client, verb: Verb, json: bool) -> Result<(), Failed> {
+    let (client, json) = (&place.client()?, place.json);
     match verb {
         Verb::List { .. } => {
             let scripts = client.list("/api/scripts").await?;
@@ -171,11 +167,8 @@ pub fn reach(head: &str, lists: &Value) -> String {
 
 pub async fn rollback(arguments: Rollback) -> Exit {
     let Rollback { one, version, confirm_capabilities } = arguments;
-    let client = match one.place.client() {
-        Ok(client) => client,
-        Err(exit) => return exit,
-    };
     let back = async {
+        let client = one.place.client()?;
         let path = script(&one.script);
         let number = match version {
             Some(number) => number,

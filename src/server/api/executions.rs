@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Api, Caller, Page, Path, Problem, Query, Slice, Time};
-use crate::executions::{self, Cancelled, Filter, Followed, Key};
+use crate::executions::{self, Cancelled, Filter, Followed, Key, Status};
 use crate::store::clock::Millis;
 
 const READ: &str = "Script.Execution.Read";
@@ -93,19 +93,6 @@ struct ScriptName {
     name: String,
 }
 
-/// What an execution came to.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    Running,
-    Completed,
-    Failed,
-    Timeout,
-    Limit,
-    Cancelled,
-    Lost,
-}
-
 /// An error in the terms of the script's author.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only the document uses it")]
@@ -154,20 +141,6 @@ fn json(text: String) -> Option<Box<RawValue>> {
     RawValue::from_string(text).ok()
 }
 
-impl From<Status> for executions::Status {
-    fn from(status: Status) -> executions::Status {
-        match status {
-            Status::Running => executions::Status::Running,
-            Status::Completed => executions::Status::Completed,
-            Status::Failed => executions::Status::Failed,
-            Status::Timeout => executions::Status::Timeout,
-            Status::Limit => executions::Status::Limit,
-            Status::Cancelled => executions::Status::Cancelled,
-            Status::Lost => executions::Status::Lost,
-        }
-    }
-}
-
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Wanted {
@@ -189,7 +162,7 @@ impl Wanted {
     fn filter(self) -> Result<Filter, Problem> {
         Ok(Filter {
             script: self.script.map(plain),
-            status: self.status.map(Into::into),
+            status: self.status,
             trigger: self.trigger.map(plain),
             user: self.user.map(plain),
             since: self.since.map(|text| time("since", &text)).transpose()?,
