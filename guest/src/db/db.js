@@ -1,9 +1,8 @@
 (function (native, shared) {
-  const { toJson } = shared;
+  const { begun, toJson } = shared;
   const { isArray } = Array;
   const { keys } = Object;
   const { isNaN } = Number;
-  const reject = Promise.reject.bind(Promise);
 
   function text(value, what) {
     if (typeof value !== "string") throw new TypeError(`${what} must be a string, not ${value === null ? "null" : typeof value}`);
@@ -120,18 +119,6 @@
       columns: columns.map((column) => text(column, "a column")),
       order: order(orderBy ?? alias),
       range: [count(limit, "limit"), count(offset, "offset")],
-    };
-  }
-
-  // What `begin` throws is the promise's. An async function around it would cost
-  // two promises and three turns more.
-  function begun(begin) {
-    return (first, second, third) => {
-      try {
-        return begin(first, second, third);
-      } catch (error) {
-        return reject(error);
-      }
     };
   }
 
