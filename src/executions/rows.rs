@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use sqlx::Arguments;
 use sqlx::any::AnyArguments;
 use sqlx::error::BoxDynError;
+use sqlx::{Arguments, Database, Sqlite};
 
 use super::model::Execution;
 use crate::store::Connection;
@@ -54,11 +54,16 @@ const COLUMNS: usize = 25;
 /// Rows of one statement: few texts to prepare, and few round trips.
 const SIZES: [usize; 3] = [32, 4, 1];
 
-static INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| SIZES.map(insert));
+/// By size, for SQLite and for PostgreSQL.
+static INSERTS: LazyLock<[(String, String); 3]> =
+    LazyLock::new(|| SIZES.map(|rows| (insert(rows, |_| "?".to_owned()), insert(rows, |number| format!("${number}")))));
 
-fn insert(rows: usize) -> String {
+/// `place` stands for a value by its number, from 1. For each value bound, sqlx
+/// asks SQLite for the name of its place, which SQLite finds by reading all names
+/// before it: with this many, that took longer than the insert. `?` has none.
+fn insert(rows: usize, place: fn(usize) -> String) -> String {
     let row = |row: usize| {
-        let places: Vec<String> = (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column)).collect();
+        let places: Vec<String> = (1..=COLUMNS).map(|column| place(row * COLUMNS + column)).collect();
         format!("({})", places.join(", "))
     };
     let rows: Vec<String> = (0..rows).map(row).collect();
@@ -130,7 +135,9 @@ pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, work: 
     let mut more = Usage::default();
     let (known, new): (Vec<&Row>, Vec<&Row>) = work.rows.iter().partition(|row| row.before.is_some());
     let mut new = new.as_slice();
-    for (size, sql) in SIZES.iter().zip(&*INSERTS) {
+    let is_sqlite = connection.backend_name() == Sqlite::NAME;
+    for (size, (sqlite, postgres)) in SIZES.iter().zip(&*INSERTS) {
+        let sql = if is_sqlite { sqlite } else { postgres };
         while let Some((some, rest)) = new.split_at_checked(*size) {
             new = rest;
             let values = values(tenant, some).map_err(sqlx::Error::Encode)?;

@@ -113,6 +113,7 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
         ("server.max_connections", server.max_connections.to_string()),
         ("server.max_requests", server.max_requests.to_string()),
         ("server.shutdown_grace", time(server.shutdown_grace)),
+        ("server.access_log", server.access_log.to_string()),
         ("server.tls", server.tls.as_ref().map_or_else(none, |tls| tls.certificate.display().to_string())),
         ("executions.record", executions.record.to_string()),
         ("executions.keep", time(executions.keep)),

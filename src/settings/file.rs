@@ -94,6 +94,7 @@ struct ServerTable {
     max_connections: Option<Spanned<Scalar>>,
     max_requests: Option<Spanned<Scalar>>,
     shutdown_grace: Option<Spanned<Scalar>>,
+    access_log: Option<bool>,
     tls: Option<TlsTable>,
 }
 
@@ -353,6 +354,7 @@ impl Reader<'_> {
         duration(&file.server.header_timeout, &mut server.header_timeout)?;
         duration(&file.server.body_timeout, &mut server.body_timeout)?;
         duration(&file.server.shutdown_grace, &mut server.shutdown_grace)?;
+        server.access_log = file.server.access_log.unwrap_or(server.access_log);
         for (setting, value) in [
             (&file.server.max_connections, &mut server.max_connections),
             (&file.server.max_requests, &mut server.max_requests),

@@ -105,6 +105,9 @@ pub struct ServerSettings {
     /// Beyond the longest script timeout, how long requests under way may take
     /// to end after the host was told to stop.
     pub shutdown_grace: Duration,
+    /// Whether the log has a line for each request. An execution has its record
+    /// all the same.
+    pub access_log: bool,
 }
 
 /// `[server.tls]`: files in PEM, read again when they change.
@@ -368,6 +371,7 @@ impl Default for ServerSettings {
             // Times `max_body`, this bounds the memory that callers can claim.
             max_requests: 512,
             shutdown_grace: Duration::from_secs(5),
+            access_log: true,
         }
     }
 }
