@@ -49,7 +49,7 @@ pub struct Saved {
     pub cancelled: Vec<String>,
 }
 
-const COLUMNS: usize = 22;
+const COLUMNS: usize = 25;
 
 /// Rows of one statement: few texts to prepare, and few round trips.
 const SIZES: [usize; 3] = [32, 4, 1];
@@ -70,8 +70,8 @@ fn insert(rows: usize, place: fn(usize) -> String) -> String {
     format!(
         "INSERT INTO executions (tenant, id, script_id, script, version, triggered_by, user_id, trace_id, status,
          started_at, ended_at, queue_us, duration_us, fuel, memory_bytes, host_calls, error, result, result_bytes,
-         log_lines, alive_at, bytes) VALUES {}
-         ON CONFLICT (tenant, id) DO NOTHING RETURNING bytes",
+         log_lines, alive_at, bytes, job, attempt, cause) VALUES {}
+         ON CONFLICT DO NOTHING RETURNING bytes",
         rows.join(", ")
     )
 }
@@ -80,7 +80,7 @@ fn insert(rows: usize, place: fn(usize) -> String) -> String {
 const UPDATE: &str = "UPDATE executions SET script_id = $3, script = $4, version = $5, triggered_by = $6, user_id = $7,
     trace_id = $8, status = $9, started_at = $10, ended_at = $11, queue_us = $12, duration_us = $13, fuel = $14,
     memory_bytes = $15, host_calls = $16, error = $17, result = $18, result_bytes = $19, log_lines = $20,
-    alive_at = $21, bytes = $22 WHERE tenant = $1 AND id = $2";
+    alive_at = $21, bytes = $22, job = $23, attempt = $24, cause = $25 WHERE tenant = $1 AND id = $2";
 
 fn values(tenant: &str, rows: &[&Row]) -> Result<AnyArguments, BoxDynError> {
     let mut values = AnyArguments::default();
@@ -112,8 +112,22 @@ fn values(tenant: &str, rows: &[&Row]) -> Result<AnyArguments, BoxDynError> {
         values.add(execution.log_lines)?;
         values.add(*alive_at)?;
         values.add(*bytes)?;
+        values.add(execution.job.clone())?;
+        values.add(execution.attempt)?;
+        values.add(execution.cause.clone())?;
     }
     Ok(values)
+}
+
+/// Writes a row that may be there, and adds it to what the tenant has.
+pub async fn insert_one(connection: &mut Connection, tenant: &str, row: &Row) -> sqlx::Result<()> {
+    let values = values(tenant, &[row]).map_err(sqlx::Error::Encode)?;
+    let [.., sql] = &*INSERTS;
+    let inserted: Option<i64> = sqlx::query_scalar_with(sql.as_str(), values).fetch_optional(&mut *connection).await?;
+    if let Some(bytes) = inserted {
+        usage::add(connection, tenant, Room::Executions, Usage { items: 1, bytes }).await?;
+    }
+    Ok(())
 }
 
 /// Writes it. Doing so again changes nothing.

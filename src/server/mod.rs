@@ -35,6 +35,7 @@ use axum::routing::{any, get};
 use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub(crate) use custom::{note_failure, write_logs};
 pub use listener::{Server, ServerError, stop_signal};
 
 use crate::executions::Origin;

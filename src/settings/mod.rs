@@ -9,6 +9,7 @@ mod error;
 pub mod explain;
 mod file;
 mod jwt;
+mod queue;
 mod services;
 mod store;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use sha2::{Digest, Sha256};
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use jwt::{Jwks, JwtSettings};
+pub use queue::{MAX_ATTEMPTS, QueueSettings};
 pub use store::StoreSettings;
 
 use crate::capabilities::grant;
@@ -61,6 +63,7 @@ pub struct Settings {
     pub sandboxes: SandboxSettings,
     pub http: HttpSettings,
     pub executions: ExecutionSettings,
+    pub queue: QueueSettings,
     pub metrics: MetricsSettings,
     pub smtp: Option<SmtpSettings>,
     /// The keys that secrets are encrypted with. Ids are unique.
@@ -339,6 +342,7 @@ impl Default for Settings {
             sandboxes: SandboxSettings::default(),
             http: HttpSettings::default(),
             executions: ExecutionSettings::default(),
+            queue: QueueSettings::default(),
             metrics: MetricsSettings::default(),
             smtp: None,
             secrets: Keys::default(),
