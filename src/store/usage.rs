@@ -11,6 +11,10 @@ pub enum Room {
     /// Scripts, with the bytes of all their versions.
     Scripts,
     Executions,
+    /// Webhooks that were let in and are remembered.
+    Webhooks,
+    /// Requests with an Idempotency-Key, with their answers.
+    Requests,
 }
 
 impl Room {
@@ -21,6 +25,8 @@ impl Room {
             Room::Emails => "emails",
             Room::Scripts => "scripts",
             Room::Executions => "executions",
+            Room::Webhooks => "webhooks",
+            Room::Requests => "requests",
         }
     }
 }
