@@ -27,10 +27,11 @@ use crate::runtime::trace::Trace;
 use crate::scripts::shelf::Places;
 use crate::scripts::{Library, Script};
 use crate::server::jwt::Jwt;
+use crate::server::webhook::Webhooks;
 use crate::server::{Invocation, Invoke, Scripts};
 use crate::settings::{ScriptSettings, ServiceKind, Settings};
 use crate::store::clock::{Clock, Millis};
-use crate::store::{self, Migrated, Store};
+use crate::store::{self, Migrated, Store, expiry};
 use crate::tenant::quota::{Admission, Exceeded, Ledger, Refusal};
 use crate::tenant::token::Tokens;
 use crate::tenant::{Authority, Identity, People, Permissions, User};
@@ -52,6 +53,7 @@ pub struct Host {
     library: Arc<Library>,
     tokens: Arc<Tokens>,
     jwt: Option<Arc<Jwt>>,
+    webhooks: Arc<Webhooks>,
     store: Store,
     /// By the script's name.
     programs: HashMap<String, Loaded>,
@@ -140,6 +142,16 @@ impl Host {
     /// What checks signed tokens, where the settings name an identity provider.
     pub fn jwt(&self) -> Option<&Arc<Jwt>> {
         self.jwt.as_ref()
+    }
+
+    /// What checks the signatures of other services.
+    pub fn webhooks(&self) -> &Arc<Webhooks> {
+        &self.webhooks
+    }
+
+    /// The host's own database.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Milliseconds since the Unix epoch, by the host's clock.
@@ -437,6 +449,8 @@ impl Builder {
         let places = Arc::new(Places::new(&self.settings));
         let settings = Arc::new(self.settings);
         let tokens = Arc::new(Tokens::new(store.clone()));
+        let webhooks = Arc::new(Webhooks::new(store.clone(), process.clone()));
+        tokio::spawn(expiry::keep_house(Arc::downgrade(&process), store.clone()));
         let jwt = settings.jwt.clone().map(Jwt::new).transpose()?.map(Arc::new);
         let library = Library::new(store.clone(), places.clone(), settings.clone(), engine.clone(), process.clone());
         library.look().await.context("reading the scripts in the host's database")?;
@@ -453,6 +467,7 @@ impl Builder {
             library,
             tokens,
             jwt,
+            webhooks,
             store,
             programs: HashMap::new(),
         };

@@ -122,7 +122,8 @@ fn values(tenant: &str, rows: &[&Row]) -> Result<AnyArguments, BoxDynError> {
 /// Writes a row that may be there, and adds it to what the tenant has.
 pub async fn insert_one(connection: &mut Connection, tenant: &str, row: &Row) -> sqlx::Result<()> {
     let values = values(tenant, &[row]).map_err(sqlx::Error::Encode)?;
-    let [.., sql] = &*INSERTS;
+    // Few enough for names on both databases.
+    let [.., (_, sql)] = &*INSERTS;
     let inserted: Option<i64> = sqlx::query_scalar_with(sql.as_str(), values).fetch_optional(&mut *connection).await?;
     if let Some(bytes) = inserted {
         usage::add(connection, tenant, Room::Executions, Usage { items: 1, bytes }).await?;

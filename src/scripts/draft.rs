@@ -1,6 +1,7 @@
 //! What an author sets on a script, and the checks of it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use super::{Refused, Script};
 use crate::capabilities::{events, grant};
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::{Pattern, Route};
+use crate::server::webhook::{Rule, Webhook};
 use crate::settings::ScriptKind;
 
 /// Characters of a name, and of a description.
@@ -81,6 +83,9 @@ pub struct Http {
     pub permission: Option<String>,
     /// Whether a call needs no user.
     pub public: bool,
+    /// The signature that a call needs instead of a user. Setting it needs the
+    /// permission `Script.Grant`.
+    pub webhook: Option<Webhook>,
 }
 
 /// When a script runs.
@@ -205,6 +210,14 @@ impl Draft {
                 return Err(invalid("permission", "A public script has callers without permissions.".into()));
             }
         }
+        if let Some(webhook) = &http.webhook {
+            webhook.check().map_err(|(field, message)| invalid(&format!("webhook.{field}"), message))?;
+            if http.public || http.permission.is_some() {
+                let message =
+                    "A webhook is called with a signature and by no user; leave out `public` and `permission`.";
+                return Err(invalid("webhook", message.into()));
+            }
+        }
         Ok(http)
     }
 
@@ -231,6 +244,11 @@ impl Draft {
         Ok(limits)
     }
 
+    /// What lets it be called without a user, if a signature does.
+    pub fn webhook(&self) -> Option<&Webhook> {
+        self.http.as_ref()?.webhook.as_ref()
+    }
+
     /// What it answers to over HTTP. Of a draft that was checked.
     pub fn route(&self) -> Option<Route> {
         let http = self.http.as_ref()?;
@@ -241,6 +259,7 @@ impl Draft {
     /// The script that calls need, of a draft that was checked.
     pub fn script(&self, id: &str, general: &Limits) -> Script {
         let http = self.http.clone().unwrap_or_default();
+        let webhook: Option<Rule> = self.webhook().and_then(|webhook| webhook.check().ok());
         Script {
             id: id.to_owned(),
             name: self.name.clone(),
@@ -256,7 +275,8 @@ impl Draft {
             // The host's may have become narrower since.
             limits: self.limits(general).unwrap_or_else(|_| general.clone()),
             permission: http.permission,
-            public: http.public,
+            public: http.public || webhook.is_some(),
+            webhook: webhook.map(Arc::new),
         }
     }
 
@@ -361,6 +381,18 @@ mod tests {
             (json!({ "name": "a", "type": "http", "http": { "methods": [] } }), "http.methods:"),
             (json!({ "name": "a", "type": "http", "http": { "methods": ["GET", "HEAD"] } }), "http.methods[1]:"),
             (json!({ "name": "a", "type": "http", "http": { "permission": "a", "public": true } }), "http.permission:"),
+            (
+                json!({ "name": "a", "type": "http", "http": { "webhook": { "scheme": "stripe", "secrets": [] } } }),
+                "http.webhook.secrets:",
+            ),
+            (
+                json!({ "name": "a", "type": "http", "http": { "webhook": { "scheme": "hmac", "secrets": ["A"] } } }),
+                "http.webhook.header:",
+            ),
+            (
+                json!({ "name": "a", "type": "http", "http": { "public": true, "webhook": { "scheme": "slack", "secrets": ["A"] } } }),
+                "http.webhook:",
+            ),
             (json!({ "name": "a", "type": "cron" }), "cron:"),
             (json!({ "name": "a", "type": "cron", "cron": { "schedule": "61 9 * * *" } }), "cron.schedule:"),
             (json!({ "name": "a", "type": "cron", "cron": { "schedule": "* * * * * *" } }), "cron.schedule:"),

@@ -194,18 +194,22 @@ impl Library {
     }
 
     /// Adds a script, without a version, enabled. One that runs as a service
-    /// account needs consent.
-    pub async fn create(&self, tenant: &str, draft: Draft, may_grant: bool) -> Result<Stored, Refused> {
+    /// account or has the host use a secret needs consent. Answers the script
+    /// that has the id already, if one was made with it.
+    pub async fn create(&self, tenant: &str, id: Uuid, draft: Draft, may_grant: bool) -> Result<Stored, Refused> {
         let draft = self.checked(self.place(tenant)?, draft)?;
-        if draft.run_as.is_some() && !may_grant {
+        if (draft.run_as.is_some() || draft.webhook().is_some()) && !may_grant {
             return Err(Refused::MayNotGrant);
         }
         let now = self.store.now();
-        let id = Uuid::now_v7().to_string();
+        let id = id.to_string();
         let script = Stored { id, draft, enabled: true, deployed: None, latest: 0, created_at: now, updated_at: now };
         let (owner, account) = (tenant.to_owned(), self.account(tenant));
         self.change(tenant, move |connection| {
             Box::pin(async move {
+                if let Some(made) = rows::script(connection, &owner, &script.id).await? {
+                    return Ok(made);
+                }
                 if rows::is_taken(connection, &owner, &script.draft.name, &script.id).await? {
                     return Err(Refused::NameTaken(script.draft.name));
                 }
@@ -230,7 +234,9 @@ impl Library {
     ) -> Result<Stored, Refused> {
         let before = self.get(tenant, named).await?;
         let draft = self.checked(self.place(tenant)?, change(&before.draft)?)?;
-        if draft.run_as != before.draft.run_as && draft.run_as.is_some() && !consent.may_grant() {
+        let trusted = draft.run_as != before.draft.run_as && draft.run_as.is_some()
+            || draft.webhook() != before.draft.webhook() && draft.webhook().is_some();
+        if trusted && !consent.may_grant() {
             return Err(Refused::MayNotGrant);
         }
         let (owner, now) = (tenant.to_owned(), self.store.now());

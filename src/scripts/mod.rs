@@ -17,6 +17,7 @@ use crate::compile::CompileError;
 use crate::compile::artifact;
 use crate::runtime::limits::Limits;
 use crate::server::route::Route;
+use crate::server::webhook;
 use crate::settings::{ScriptKind, ScriptSettings};
 use crate::store::clock::Millis;
 use crate::tenant::quota::Exceeded;
@@ -49,6 +50,8 @@ pub struct Script {
     pub permission: Option<String>,
     /// Whether a call over HTTP needs no user.
     pub public: bool,
+    /// The signature that a call over HTTP needs instead of a user.
+    pub webhook: Option<Arc<webhook::Rule>>,
 }
 
 impl From<&ScriptSettings> for Script {
@@ -68,6 +71,7 @@ impl From<&ScriptSettings> for Script {
             limits: settings.limits.clone(),
             permission: settings.permission.clone(),
             public: settings.public,
+            webhook: settings.webhook.clone(),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Who calls: the bearer tokens of the settings, those that users made, and
-//! signed ones.
+//! signed ones; and what checks the signatures of webhooks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq;
 
 use super::jwt::{Claimed, Jwt};
 use super::problem::Problem;
+use super::webhook::Webhooks;
 use crate::host::Host;
 use crate::settings::{TokenDigest, UserSettings};
 use crate::tenant::token::{self, Tokens};
@@ -44,6 +45,8 @@ pub struct Credentials {
     users: HashMap<TokenDigest, UserSettings>,
     tokens: Option<Arc<Tokens>>,
     jwt: Option<Arc<Jwt>>,
+    /// None where there are no secrets to check with.
+    pub webhooks: Option<Arc<Webhooks>>,
 }
 
 /// A token is this long at most.
@@ -53,13 +56,14 @@ impl Credentials {
     /// Those of a host.
     pub fn of(host: &Host) -> Credentials {
         let (tokens, jwt) = (Some(host.tokens().clone()), host.jwt().cloned());
-        Credentials { tokens, jwt, ..Credentials::new(&host.settings().users) }
+        let webhooks = Some(host.webhooks().clone());
+        Credentials { tokens, jwt, webhooks, ..Credentials::new(&host.settings().users) }
     }
 
     /// The tokens of the settings alone.
     pub fn new(users: &[UserSettings]) -> Credentials {
         let users = users.iter().map(|user| (user.token, user.clone())).collect();
-        Credentials { users, tokens: None, jwt: None }
+        Credentials { users, tokens: None, jwt: None, webhooks: None }
     }
 
     /// Who calls; None where the request names nobody. Credentials that are not

@@ -65,6 +65,14 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
         return Err(Problem::unavailable("scripts_disabled", "Scripts are switched off on this host."));
     }
 
+    let webhooks = app.credentials.webhooks.as_ref();
+    let claim = match &script.webhook {
+        None => None,
+        Some(rule) => {
+            let webhooks = webhooks.ok_or_else(Problem::internal)?;
+            Some((webhooks, rule, webhooks.claim(rule, &head.headers)?))
+        }
+    };
     let identity = Arc::new(identify(found.tenant, caller, script, &id));
     let admission = app.scripts.admit(&found.tenant.id).map_err(|exceeded| {
         note_quota(&identity, &exceeded);
@@ -72,6 +80,12 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
     })?;
 
     let body = request::read(&head.headers, body, &app.server).await?;
+    let delivery = match &claim {
+        None => None,
+        Some((webhooks, rule, claim)) => {
+            Some(webhooks.admit(&identity.tenant.id, &script.id, rule, claim, &body).await?)
+        }
+    };
     let input = request::compose(&head.method, &head.uri, &head.headers, &parameters, &body)?;
     drop(body);
     if input.len() as u64 > script.limits.get(Limit::InputBytes) {
@@ -85,9 +99,16 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
     let parent = head.headers.get(TRACEPARENT).and_then(|value| Parent::parse(value.to_str().ok()?));
     let origin = Origin { trigger: Some("http"), version: script.version, parent, ..Origin::default() };
     let call = Invoke { script: script.clone(), identity: identity.clone(), authority, input, origin };
-    let outcome = app.scripts.invoke(call, admission).await.ended(&identity)?;
-    write_logs(&identity, &outcome);
-    conclude(&identity, &outcome)
+    let outcome = app.scripts.invoke(call, admission).await.ended(&identity);
+    let answer = outcome.and_then(|outcome| {
+        write_logs(&identity, &outcome);
+        conclude(&identity, &outcome)
+    });
+    if let Some(delivery) = delivery {
+        let status = answer.as_ref().map_or_else(|problem| problem.status, Response::status);
+        delivery.conclude(status).await;
+    }
+    answer
 }
 
 impl Invocation {

@@ -20,6 +20,7 @@ pub mod route;
 #[cfg(test)]
 mod tests;
 mod tls;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +34,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{any, get};
 use futures_util::future::BoxFuture;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use custom::{note_failure, write_logs};
 pub use listener::{Server, ServerError, stop_signal};
@@ -130,8 +131,8 @@ impl App {
     }
 
     /// Counts a request as under way, or refuses it.
-    fn begin(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        self.requests.try_acquire().map_err(|_| {
+    fn begin(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.requests.clone().try_acquire_owned().map_err(|_| {
             Problem::unavailable("overloaded", "The host has as many requests under way as it takes.").retry()
         })
     }

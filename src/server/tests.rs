@@ -123,6 +123,7 @@ fn script(name: &str, path: &str, methods: &str, change: impl FnOnce(&mut Script
         limits: Default::default(),
         permission: None,
         public: false,
+        webhook: None,
     };
     change(&mut script);
     Arc::new(script)

@@ -30,6 +30,7 @@ use crate::capabilities::secrets::{Key, Keys};
 use crate::hexadecimal;
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::{Pattern, Route};
+use crate::server::webhook::{Rule, Webhook};
 use crate::tenant::permission::{MOST, Needs};
 use crate::tenant::quota::{Quota, Quotas};
 use crate::tenant::{Permissions, Tenant, User};
@@ -215,6 +216,7 @@ struct ScriptTable {
     fuel: Option<Spanned<Scalar>>,
     permission: Option<Spanned<String>>,
     public: Option<Spanned<bool>>,
+    webhook: Option<Spanned<Webhook>>,
 }
 
 /// A number, or text such as `30s`; kept as text.
@@ -515,6 +517,7 @@ impl Reader<'_> {
             return Err(Fault::new(permission.span(), "a public script has callers without permissions")
                 .help("leave out `permission` or `public`"));
         }
+        let webhook = webhook(table)?;
         Ok(ScriptSettings {
             route: route(table)?,
             name,
@@ -527,7 +530,8 @@ impl Reader<'_> {
             run_as: table.run_as.as_ref().map(|id| account_of(settings, id)).transpose()?,
             limits,
             permission: table.permission.as_ref().map(|permission| words(permission, "a permission")).transpose()?,
-            public,
+            public: public || webhook.is_some(),
+            webhook: webhook.map(Arc::new),
         })
     }
 
@@ -617,6 +621,7 @@ fn route(table: &ScriptTable) -> Result<Option<Route>, Fault> {
             ("path", table.path.as_ref().map(Spanned::span)),
             ("methods", table.methods.as_ref().map(Spanned::span)),
             ("public", table.public.as_ref().map(Spanned::span)),
+            ("webhook", table.webhook.as_ref().map(Spanned::span)),
         ];
         return match useless.into_iter().find_map(|(key, span)| Some((key, span?))) {
             None => Ok(None),
@@ -640,6 +645,18 @@ fn route(table: &ScriptTable) -> Result<Option<Route>, Fault> {
         Some(methods) => methods.as_ref().iter().map(method).collect::<Result<_, _>>()?,
     };
     Ok(Some(Route { pattern, methods }))
+}
+
+fn webhook(table: &ScriptTable) -> Result<Option<Rule>, Fault> {
+    let Some(webhook) = &table.webhook else { return Ok(None) };
+    if table.permission.is_some() || table.public.is_some() {
+        return Err(Fault::new(webhook.span(), "a webhook is called with a signature and by no user")
+            .help("leave out `permission` and `public`, or `webhook`"));
+    }
+    let refused = |(field, message): (&str, String)| {
+        Fault::new(webhook.span(), format!("`{field}` of this webhook is not sound")).help(message)
+    };
+    webhook.as_ref().check().map(Some).map_err(refused)
 }
 
 fn method(text: &Spanned<String>) -> Result<Method, Fault> {

@@ -38,6 +38,7 @@ use crate::capabilities::services::remote::Backend;
 use crate::runtime::engine::CACHE_SIZE;
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::Route;
+use crate::server::webhook;
 use crate::tenant::permission::Needs;
 use crate::tenant::quota::Quotas;
 use crate::tenant::{Tenant, User};
@@ -293,8 +294,10 @@ pub struct ScriptSettings {
     pub limits: Limits,
     /// What a user needs to call it.
     pub permission: Option<String>,
-    /// Whether a call needs no user.
+    /// Whether a call needs no user. True where it needs a signature.
     pub public: bool,
+    /// The signature that a call needs instead of a user.
+    pub webhook: Option<Arc<webhook::Rule>>,
 }
 
 impl ScriptSettings {

@@ -516,6 +516,24 @@ const WRONG_WITH_TENANTS: &[(&str, usize, usize, &[&str])] = &[
         &["leave out `permission` or `public`"],
     ),
     (
+        "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\npublic = true\nwebhook = { scheme = \"slack\", secrets = [\"A\"] }",
+        8,
+        11,
+        &["a webhook is called with a signature and by no user", "leave out `permission` and `public`, or `webhook`"],
+    ),
+    (
+        "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\nwebhook = { scheme = \"slack\", secrets = [\"A\"] }",
+        6,
+        11,
+        &["`webhook` is for scripts of type `http`", "add `type = \"http\"`"],
+    ),
+    (
+        "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"http\"\nwebhook = { scheme = \"slack\", secrets = [\"a b\"] }",
+        7,
+        11,
+        &["`secrets` of this webhook is not sound", "is not a secret's name"],
+    ),
+    (
         "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\n[[scripts]]\nname = \"a\"\nfile = \"b.js\"",
         7,
         8,

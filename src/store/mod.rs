@@ -6,6 +6,7 @@
 
 pub mod clock;
 mod connect;
+pub mod expiry;
 #[cfg(test)]
 pub mod fixture;
 mod migrate;

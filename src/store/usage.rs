@@ -13,6 +13,10 @@ pub enum Room {
     Executions,
     /// What scripts are to do, dead letters included.
     Jobs,
+    /// Webhooks that were let in and are remembered.
+    Webhooks,
+    /// Requests with an Idempotency-Key, with their answers.
+    Requests,
 }
 
 impl Room {
@@ -24,6 +28,8 @@ impl Room {
             Room::Scripts => "scripts",
             Room::Executions => "executions",
             Room::Jobs => "jobs",
+            Room::Webhooks => "webhooks",
+            Room::Requests => "requests",
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 use super::quota::{Account, Exceeded, Quota};
 use super::{Permissions, User};
@@ -38,6 +39,17 @@ pub struct Token {
     pub listed: bool,
     pub scopes: Permissions,
     pub created_at: Millis,
+    pub expires_at: Millis,
+}
+
+/// A token to make.
+#[derive(Debug)]
+pub struct New {
+    /// What asks for it. A token that the same has made before goes.
+    pub request: Uuid,
+    pub listed: bool,
+    pub name: String,
+    pub scopes: Permissions,
     pub expires_at: Millis,
 }
 
@@ -103,24 +115,19 @@ impl Tokens {
     }
 
     /// Makes a token for a user; answers it with its text, which is shown once.
-    pub async fn create(
-        &self,
-        account: Arc<Account>,
-        user: &User,
-        listed: bool,
-        name: &str,
-        scopes: Permissions,
-        expires_at: Millis,
-    ) -> Result<(Token, String), Refused> {
-        let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
-        getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut secret)).map_err(|_| Refused::NoRandomness)?;
-        let (id, secret) = (hexadecimal::encode(&id), hexadecimal::encode(&secret));
+    pub async fn create(&self, account: Arc<Account>, user: &User, new: New) -> Result<(Token, String), Refused> {
+        let New { request, listed, name, scopes, expires_at } = new;
+        let mut secret = [0; SECRET_BYTES];
+        getrandom::fill(&mut secret).map_err(|_| Refused::NoRandomness)?;
+        let secret = hexadecimal::encode(&secret);
+        let mut id = hexadecimal::encode(&Sha256::digest(request));
+        id.truncate(2 * ID_BYTES);
         let text = format!("{PREFIX}{id}_{secret}");
         let tenant = account.tenant().to_string();
         let token = Token {
             tenant: tenant.clone(),
             id,
-            name: name.to_owned(),
+            name,
             user: user.id.clone(),
             listed,
             scopes,
@@ -131,6 +138,11 @@ impl Tokens {
         let digest = Sha256::digest(&secret).to_vec();
         let made = self.store.write(&tenant, move |connection| {
             Box::pin(async move {
+                sqlx::query("DELETE FROM tokens WHERE tenant = $1 AND id = $2")
+                    .bind(&kept.tenant)
+                    .bind(&kept.id)
+                    .execute(&mut *connection)
+                    .await?;
                 insert(connection, &kept, &digest).await?;
                 // One that has expired is of no use to anyone.
                 sqlx::query("DELETE FROM tokens WHERE tenant = $1 AND expires_at <= $2")
@@ -273,7 +285,8 @@ mod tests {
     ) -> Result<(Token, String), Refused> {
         let user = User { id: "ann".to_owned(), ..User::default() };
         let scopes = Permissions::new(["orders.*".to_owned()]);
-        tokens.create(ledger.account(tenant), &user, true, "a", scopes, expires_at).await
+        let new = New { request: Uuid::now_v7(), listed: true, name: "a".to_owned(), scopes, expires_at };
+        tokens.create(ledger.account(tenant), &user, new).await
     }
 
     async fn a_token_holds_until_it_ends(kind: Kind) {

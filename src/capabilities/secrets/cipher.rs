@@ -42,6 +42,11 @@ pub struct Sealed {
     pub value: Vec<u8>,
 }
 
+impl Sealed {
+    /// Bytes of a nonce.
+    pub const NONCE: usize = NONCE_BYTES;
+}
+
 /// Why a stored secret can't be read. For the operator.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {

@@ -17,8 +17,8 @@ use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
-pub use self::cipher::{KEY_BYTES, Key, Keys};
-use self::cipher::{Sealed, Unreadable};
+use self::cipher::Unreadable;
+pub use self::cipher::{KEY_BYTES, Key, Keys, Sealed};
 pub use self::redact::Redactor;
 use crate::capabilities::grant::{self, Allowed, Entry};
 use crate::runtime::failure::Failure;
@@ -110,16 +110,23 @@ impl Process {
     /// The value of a tenant's secret. What can't be read is the operator's
     /// business and goes to the log.
     pub async fn get(&self, tenant: &str, name: &Name) -> Result<Zeroizing<String>, Failure> {
-        let Some(sealed) = self.sealed(tenant, name).await? else {
+        let Some(value) = self.find(tenant, name).await? else {
             return Err(Failure::new(
                 "NotFoundError",
                 format!("this tenant has no secret {name}; an administrator sets it with `airlock secrets set {name}`"),
             ));
         };
-        self.keys.open(tenant, name.as_str(), &sealed).map_err(|reason| {
+        Ok(value)
+    }
+
+    /// The same; None where there is no secret of that name.
+    pub async fn find(&self, tenant: &str, name: &Name) -> Result<Option<Zeroizing<String>>, Failure> {
+        let Some(sealed) = self.sealed(tenant, name).await? else { return Ok(None) };
+        let opened = self.keys.open(tenant, name.as_str(), &sealed).map_err(|reason| {
             tracing::error!(tenant_id = tenant, secret = name.as_str(), %reason, "a secret cannot be read");
             Failure::new("InternalError", format!("the secret {name} cannot be read; the host's log has the reason"))
-        })
+        });
+        opened.map(Some)
     }
 
     async fn sealed(&self, tenant: &str, name: &Name) -> sqlx::Result<Option<Sealed>> {

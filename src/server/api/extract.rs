@@ -19,7 +19,7 @@ use crate::server::problem::Problem;
 use crate::server::request;
 
 /// A body's bytes at most: the longest source with its escapes, and some room.
-const MAX_BODY: u64 = 3 * MAX_SOURCE as u64;
+pub const MAX_BODY: u64 = 3 * MAX_SOURCE as u64;
 
 /// Items of one answer at most, and where nothing is said.
 const MAX_ITEMS: u32 = 200;

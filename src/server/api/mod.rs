@@ -3,12 +3,14 @@
 //! A route is a function with `#[utoipa::path]`, listed in its file's `routes`.
 //! It takes a [`Caller`], asks [`Caller::require`] before anything else, and
 //! works within the caller's tenant alone: no path, query or body names one.
+//! What a POST makes has the id that [`idempotency::Intended`] says.
 //! What goes wrong is a [`Problem`] with a stable code.
 
 mod calls;
 mod document;
 mod executions;
 mod extract;
+mod idempotency;
 mod me;
 mod scripts;
 #[cfg(test)]
@@ -68,11 +70,14 @@ pub fn router<S: Clone + Send + Sync + 'static>(app: Arc<App>, host: Arc<Host>) 
 /// Lets no request by without its caller.
 async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let answer = async {
-        let _permit = api.app.begin()?;
+        let permit = api.app.begin()?;
         let caller = api.app.caller(request.headers()).await?.ok_or_else(Problem::unauthorized)?;
         let served = Served { tenant: caller.tenant.clone(), user: Some(caller.user.id.clone()), script: None };
-        request.extensions_mut().insert(caller);
-        let mut response = next.run(request).await;
+        request.extensions_mut().insert(caller.clone());
+        let mut response = match idempotency::key(request.method(), request.headers())? {
+            None => next.run(request).await,
+            Some(key) => idempotency::once(&api, &caller, &key, request, next, permit).await?,
+        };
         response.extensions_mut().insert(served);
         Ok::<_, Problem>(response)
     };

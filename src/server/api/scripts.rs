@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::idempotency::Intended;
 use super::{Api, Body, Caller, Page, Path, Problem, Slice, Time};
 use crate::compile::CompileError;
 use crate::runtime::limits::Limit;
@@ -83,7 +84,8 @@ impl From<&Script> for View {
             path: Some(route.pattern.to_string()),
             methods: Some(route.methods.iter().map(ToString::to_string).collect()),
             permission: script.permission.clone(),
-            public: script.public,
+            public: script.public && script.webhook.is_none(),
+            webhook: script.webhook.as_ref().map(|rule| rule.written.clone()),
         });
         let draft = Draft {
             name: script.name.clone(),
@@ -129,17 +131,18 @@ async fn list(State(api): State<Api>, caller: Caller, page: Page) -> Result<Json
 
 /// Add a script, without a version yet
 ///
-/// What it may reach beyond what its versions declare, and `run_as`, need the
-/// permission `Script.Grant` when a version is deployed.
+/// What it may reach beyond what its versions declare needs the permission
+/// `Script.Grant` when a version is deployed; `run_as` and `http.webhook` need it now.
 #[utoipa::path(post, path = "/api/scripts", tag = "scripts", request_body = Draft,
     responses((status = 201, body = View)))]
 async fn create(
     State(api): State<Api>,
     caller: Caller,
+    Intended(id): Intended,
     Body(draft): Body<Draft>,
 ) -> Result<impl IntoResponse + use<>, Problem> {
     caller.require("Script.Create")?;
-    let script = api.host.library().create(&caller.tenant, draft, caller.may(GRANT)).await?;
+    let script = api.host.library().create(&caller.tenant, id, draft, caller.may(GRANT)).await?;
     let place = format!("/api/scripts/{}", script.id);
     Ok((StatusCode::CREATED, AppendHeaders([(LOCATION, place)]), Json(View::from(script))))
 }

@@ -1,15 +1,16 @@
 //! `/api/tokens`: what programs call with for their users.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::idempotency::{Confidential, Intended};
 use super::{Api, Body, Caller, Page, Path, Problem, Slice, Time};
-use crate::tenant::token::{Refused, Token};
+use crate::tenant::token::{self, Refused, Token};
 use crate::tenant::{Authority, Permissions};
 
 const MANAGE: &str = "Token.Manage";
@@ -96,8 +97,9 @@ async fn list(State(api): State<Api>, caller: Caller, page: Page) -> Result<Json
 async fn create(
     State(api): State<Api>,
     caller: Caller,
+    Intended(id): Intended,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<Made>), Problem> {
+) -> Result<(StatusCode, Extension<Confidential>, Json<Made>), Problem> {
     caller.require(MANAGE)?;
     let name = new.name.trim();
     if !(1..=NAME).contains(&name.chars().count()) || name.chars().any(char::is_control) {
@@ -118,9 +120,12 @@ async fn create(
     let expires_at = api.host.now() + i64::from(days) * DAY;
     let account = api.host.process().quotas.account(&caller.tenant);
     let scopes = Permissions::new(new.scopes);
-    let made = api.host.tokens().create(account, &caller.user, listed, name, scopes, expires_at).await;
+    let asked = token::New { request: id, listed, name: name.to_owned(), scopes, expires_at };
+    let made = api.host.tokens().create(account, &caller.user, asked).await;
     match made {
-        Ok((token, text)) => Ok((StatusCode::CREATED, Json(Made { view: token.into(), token: text }))),
+        Ok((token, text)) => {
+            Ok((StatusCode::CREATED, Extension(Confidential), Json(Made { view: token.into(), token: text })))
+        }
         Err(Refused::Quota(exceeded)) => Err(crate::scripts::Refused::Quota(exceeded).into()),
         Err(Refused::Store(reason)) => Err(reason.into()),
         Err(Refused::NoRandomness) => {

@@ -57,6 +57,13 @@ limits! {
     Jobs jobs: Count = 100_000;
     /// Bytes of them, their arguments included.
     JobBytes job_bytes: Size = 256 << 20;
+    /// Webhooks that were let in and are remembered, for twice their tolerance: 80 a second at the
+    /// default of five minutes.
+    WebhookDeliveries webhook_deliveries: Count = 50_000;
+    /// Requests with an `Idempotency-Key`, which are remembered for a day: one a second.
+    IdempotentRequests idempotent_requests: Count = 100_000;
+    /// Bytes of their answers.
+    IdempotentBytes idempotent_bytes: Size = 64 << 20;
 }
 
 impl Quota {

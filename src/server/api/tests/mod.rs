@@ -4,6 +4,7 @@ mod calls;
 mod permissions;
 mod scripts;
 mod tokens;
+mod webhooks;
 
 use axum::body::Body as Content;
 use axum::http::{Method, Request as HttpRequest, StatusCode};
