@@ -232,6 +232,7 @@ impl Host {
             busy: used.busy,
             waiting: used.waiting,
             refusals: self.refusals(),
+            jobs: self.queue.counts(),
         })
     }
 

@@ -11,6 +11,7 @@ mod document;
 mod executions;
 mod extract;
 mod idempotency;
+mod jobs;
 mod me;
 mod scripts;
 #[cfg(test)]
@@ -48,6 +49,7 @@ fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(document::begin())
         .merge(calls::routes())
         .merge(executions::routes())
+        .merge(jobs::routes())
         .merge(me::routes())
         .merge(scripts::routes())
         .merge(tokens::routes())
