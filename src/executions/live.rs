@@ -39,6 +39,11 @@ impl Registry {
         lock(&self.running).values().find(matches).cloned()
     }
 
+    /// A tenant's.
+    pub fn of(&self, tenant: &str) -> Vec<Arc<Running>> {
+        lock(&self.running).values().filter(|running| running.identity.tenant.id == tenant).cloned().collect()
+    }
+
     /// Those that began then or before.
     pub fn since(&self, started_at: i64) -> Vec<Arc<Running>> {
         lock(&self.running).values().filter(|running| running.started_at <= started_at).cloned().collect()

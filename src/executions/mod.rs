@@ -18,6 +18,7 @@ mod retention;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 pub use live::{Followed, Lines};
 pub use model::{Execution, Filter, Origin, Status};
 pub use query::{Cancelled, Key};
+pub use watch::{Watch, Watched};
 
 use crate::capabilities::log::Sink;
 use crate::metrics::Metrics;

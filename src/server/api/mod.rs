@@ -11,8 +11,10 @@ mod document;
 mod executions;
 mod extract;
 mod idempotency;
+mod logs;
 mod me;
 mod scripts;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -48,8 +50,10 @@ fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(document::begin())
         .merge(calls::routes())
         .merge(executions::routes())
+        .merge(logs::routes())
         .merge(me::routes())
         .merge(scripts::routes())
+        .merge(secrets::routes())
         .merge(tokens::routes())
         .merge(versions::routes())
 }
