@@ -254,6 +254,12 @@ const EDITS: &[Edit] = &[
         replace: "static __exception int js_parse_postfix_expr(JSParseState *s, int parse_flags)\n{\n    int callee_line = s->token.line_num, callee_col = s->token.col_num;\n",
         times: 1,
     },
+    Edit {
+        why: "an error that memory has run out is made with memory of its own, or it has no stack where few bytes are left; the reserve has them",
+        find: "        rt->in_out_of_memory = true;\n        JS_ThrowInternalError(ctx, \"out of memory\");\n        rt->in_out_of_memory = false;",
+        replace: "        size_t more = rt->malloc_state.malloc_limit ? 64 << 10 : 0;\n        rt->in_out_of_memory = true;\n        rt->malloc_state.malloc_limit += more;\n        JS_ThrowInternalError(ctx, \"out of memory\");\n        rt->malloc_state.malloc_limit -= more;\n        rt->in_out_of_memory = false;",
+        times: 1,
+    },
 ];
 
 /// Names these edits, so that a build can tell when they change.

@@ -139,7 +139,7 @@ impl Call {
 
     /// An operation that has already failed. A script that goes on asking
     /// without ever waiting gets no more of them: each costs the host memory.
-    /// It is stopped when it waits.
+    /// The engine takes the last ticket for a sign to wait, which stops the call.
     pub fn refuse<T: Send + 'static>(&mut self, failure: Failure) -> Ticket {
         let limit = self.limits.concurrent_operations;
         let pending = self.operations.pending() as u64;

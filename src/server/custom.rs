@@ -97,7 +97,7 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
     }
     let authority = caller.map(|caller| caller.authority.clone()).unwrap_or_default();
     let parent = head.headers.get(TRACEPARENT).and_then(|value| Parent::parse(value.to_str().ok()?));
-    let origin = Origin { trigger: Some("http"), version: script.version, parent };
+    let origin = Origin { trigger: Some("http"), version: script.version, parent, ..Origin::default() };
     let call = Invoke { script: script.clone(), identity: identity.clone(), authority, input, origin };
     let outcome = app.scripts.invoke(call, admission).await.ended(&identity);
     let answer = outcome.and_then(|outcome| {
@@ -209,7 +209,7 @@ pub fn identify(tenant: &Tenant, caller: Option<&Caller>, script: &Script, id: &
             kind: script.kind.name().to_owned(),
             file: script.file.clone(),
         },
-        execution: Execution { id: id.0.clone(), triggered_by: "api".to_owned() },
+        execution: Execution { id: id.0.clone(), triggered_by: "api".to_owned(), cause: None },
     }
 }
 

@@ -10,6 +10,7 @@ pub mod expiry;
 #[cfg(test)]
 pub mod fixture;
 mod migrate;
+mod signals;
 pub mod usage;
 mod writer;
 
@@ -27,6 +28,7 @@ use clock::{Clock, Millis};
 pub use connect::Kind;
 use connect::Pools;
 pub use migrate::Migrated;
+pub use signals::{Listener, Signals};
 use writer::Writer;
 
 /// What queries run on, of either database.
@@ -42,6 +44,8 @@ pub type Connection = sqlx::AnyConnection;
 pub struct Store {
     writer: Writer,
     readers: AnyPool,
+    signals: Signals,
+    kind: Kind,
     clock: Clock,
 }
 
@@ -67,8 +71,9 @@ impl Store {
     }
 
     fn new(pools: Pools) -> Store {
-        let Pools { writers, readers, kind } = pools;
-        Store { writer: Writer::new(writers, kind), readers, clock: Clock::system() }
+        let Pools { writers, readers, kind, url } = pools;
+        let signals = Signals::new(writers.clone(), url);
+        Store { writer: Writer::new(writers, kind), readers, signals, kind, clock: Clock::system() }
     }
 
     /// The same database by another clock.
@@ -78,6 +83,22 @@ impl Store {
 
     pub fn now(&self) -> Millis {
         self.clock.now()
+    }
+
+    /// The time in a query, by one clock for all hosts on the database, in
+    /// milliseconds since the Unix epoch. A SQLite file is one machine's.
+    pub fn shared_time(&self) -> String {
+        match self.kind {
+            Kind::Postgres if self.clock.is_system() => {
+                "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)".to_owned()
+            }
+            _ => self.now().to_string(),
+        }
+    }
+
+    /// What hosts on the same database tell each other.
+    pub fn signals(&self) -> &Signals {
+        &self.signals
     }
 
     /// Runs queries that only read. Dropping the answer's future stops them.
@@ -110,7 +131,35 @@ impl Store {
         T: Send + 'static,
         E: From<sqlx::Error> + Send + 'static,
     {
-        self.writer.write(tenant, work).await
+        self.writer.write([tenant], work).await
+    }
+
+    /// As [`write`](Store::write), for what is several tenants'.
+    pub async fn write_all<T, E>(
+        &self,
+        tenants: impl IntoIterator<Item = impl AsRef<str>>,
+        work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<sqlx::Error> + Send + 'static,
+    {
+        self.writer.write(tenants, work).await
+    }
+
+    /// As [`write`](Store::write), in nobody's turn: for rows of any tenants that
+    /// are safe from others by what the queries themselves say. They must not touch
+    /// what writes in a turn add up, such as [`usage`]: two that wait for each
+    /// other would both fail.
+    pub async fn write_without_turn<T, E>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<sqlx::Error> + Send + 'static,
+    {
+        self.writer.write([""; 0], work).await
     }
 }
 

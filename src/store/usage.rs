@@ -11,6 +11,8 @@ pub enum Room {
     /// Scripts, with the bytes of all their versions.
     Scripts,
     Executions,
+    /// What scripts are to do, dead letters included.
+    Jobs,
     /// Webhooks that were let in and are remembered.
     Webhooks,
     /// Requests with an Idempotency-Key, with their answers.
@@ -25,6 +27,7 @@ impl Room {
             Room::Emails => "emails",
             Room::Scripts => "scripts",
             Room::Executions => "executions",
+            Room::Jobs => "jobs",
             Room::Webhooks => "webhooks",
             Room::Requests => "requests",
         }

@@ -1,7 +1,7 @@
 //! `db`.
 
 use javy::quickjs::{
-    Array, BigInt, Ctx, Exception, Function, IntoJs, Null, Object, Promise, Result, TypedArray, Value,
+    Array, BigInt, Ctx, Error, Exception, Function, IntoJs, Null, Object, Promise, Result, TypedArray, Value,
 };
 
 use crate::airlock::script::db::{self, Assignment, Filter, Find, Operator, Order, Outcome};
@@ -158,84 +158,95 @@ fn statement<'js>(
     tasks::promise(&ctx, ticket, take)
 }
 
-fn operator(ctx: &Ctx<'_>, name: &str) -> Result<Operator> {
-    Ok(match name {
-        "eq" => Operator::Eq,
-        "ne" => Operator::Ne,
-        "lt" => Operator::Lt,
-        "lte" => Operator::Lte,
-        "gt" => Operator::Gt,
-        "gte" => Operator::Gte,
-        "in" => Operator::In,
-        "notIn" => Operator::NotIn,
-        "like" => Operator::Like,
-        "contains" => Operator::Contains,
-        "startsWith" => Operator::StartsWith,
-        other => {
-            let message = format!(
-                "`{other}` is not an operator; use eq, ne, lt, lte, gt, gte, in, notIn, like, contains or startsWith"
-            );
-            return Err(Exception::throw_type(ctx, &message));
-        }
+/// As `db.js` numbers them.
+const OPERATORS: [Operator; 11] = [
+    Operator::Eq,
+    Operator::Ne,
+    Operator::Lt,
+    Operator::Lte,
+    Operator::Gt,
+    Operator::Gte,
+    Operator::In,
+    Operator::NotIn,
+    Operator::Like,
+    Operator::Contains,
+    Operator::StartsWith,
+];
+
+/// From `[column, operator, how many values, value, …, column, …]`.
+fn filters<'js>(ctx: &Ctx<'js>, from: &Array<'js>) -> Result<Vec<Filter>> {
+    let mut filters = Vec::new();
+    let mut index = 0;
+    while index < from.len() {
+        let column = from.get(index)?;
+        let operator = OPERATORS.get(from.get::<usize>(index + 1)?).ok_or(Error::Unknown)?;
+        let first = index + 3;
+        index = first + from.get::<usize>(index + 2)?;
+        let values = (first..index).map(|index| from_js(ctx, &from.get(index)?)).collect::<Result<_>>()?;
+        filters.push(Filter { column, operator: *operator, values });
+    }
+    Ok(filters)
+}
+
+/// From `[column, value, column, …]`.
+fn assignments<'js>(ctx: &Ctx<'js>, from: &Array<'js>) -> Result<Vec<Assignment>> {
+    (0..from.len())
+        .step_by(2)
+        .map(|index| Ok(Assignment { column: from.get(index)?, value: from_js(ctx, &from.get(index + 1)?)? }))
+        .collect()
+}
+
+/// `order` is `[column, whether it descends, column, …]`, `range` the limit and
+/// the offset, as far as there are any.
+fn find<'js>(
+    ctx: &Ctx<'js>,
+    table: String,
+    from: &Array<'js>,
+    columns: &Array<'js>,
+    order: &Array<'js>,
+    range: &Array<'js>,
+) -> Result<Find> {
+    let count =
+        |index| -> Result<Option<u64>> { Ok(range.get::<Option<f64>>(index)?.map(|number| number.max(0.0) as u64)) };
+    Ok(Find {
+        table,
+        columns: columns.iter().collect::<Result<_>>()?,
+        filters: filters(ctx, from)?,
+        order: (0..order.len())
+            .step_by(2)
+            .map(|index| Ok(Order { column: order.get(index)?, descending: order.get(index + 1)? }))
+            .collect::<Result<_>>()?,
+        limit: count(0)?,
+        offset: count(1)?,
     })
 }
 
-/// From `[[column, operator, [value, …]], …]`.
-fn filters<'js>(ctx: &Ctx<'js>, from: &Array<'js>) -> Result<Vec<Filter>> {
-    from.iter::<Array>()
-        .map(|filter| {
-            let filter = filter?;
-            Ok(Filter {
-                column: filter.get(0)?,
-                operator: operator(ctx, &filter.get::<String>(1)?)?,
-                values: list_from_js(ctx, &filter.get(2)?)?,
-            })
-        })
-        .collect()
-}
-
-/// From `[[column, value], …]`.
-fn assignments<'js>(ctx: &Ctx<'js>, from: &Array<'js>) -> Result<Vec<Assignment>> {
-    from.iter::<Array>()
-        .map(|pair| {
-            let pair = pair?;
-            Ok(Assignment { column: pair.get(0)?, value: from_js(ctx, &pair.get(1)?)? })
-        })
-        .collect()
-}
-
-/// `options` is `{filters, columns, order: [[column, descending]], limit, offset}`.
-fn find<'js>(
+fn find_one<'js>(
     ctx: Ctx<'js>,
     transaction: Option<u32>,
     table: String,
-    options: Object<'js>,
-    first: bool,
+    filters: Array<'js>,
+    columns: Array<'js>,
+    order: Array<'js>,
+    range: Array<'js>,
 ) -> Result<Promise<'js>> {
-    errors::require_call(&ctx, "db")?;
-    let count = |name: &str| -> Result<Option<u64>> {
-        Ok(options.get::<_, Option<f64>>(name)?.map(|number| number.max(0.0) as u64))
-    };
-    let order = options
-        .get::<_, Array>("order")?
-        .iter::<Array>()
-        .map(|pair| {
-            let pair = pair?;
-            Ok(Order { column: pair.get(0)?, descending: pair.get(1)? })
-        })
-        .collect::<Result<_>>()?;
-    let ticket = db::start_find(
-        transaction,
-        &Find {
-            table,
-            columns: options.get("columns")?,
-            filters: filters(&ctx, &options.get("filters")?)?,
-            order,
-            limit: count("limit")?,
-            offset: count("offset")?,
-        },
-    );
-    tasks::promise(&ctx, ticket, if first { take_row } else { take_rows })
+    errors::require_call(&ctx, "db.findOne")?;
+    let find = Find { limit: Some(1), ..find(&ctx, table, &filters, &columns, &order, &range)? };
+    tasks::promise(&ctx, db::start_find(transaction, &find), take_row)
+}
+
+fn find_many<'js>(
+    ctx: Ctx<'js>,
+    transaction: Option<u32>,
+    table: String,
+    filters: Array<'js>,
+    columns: Array<'js>,
+    order: Array<'js>,
+    range: Array<'js>,
+) -> Result<Promise<'js>> {
+    errors::require_call(&ctx, "db.findMany")?;
+    let find = find(&ctx, table, &filters, &columns, &order, &range)?;
+    tasks::promise(&ctx, db::start_find(transaction, &find), take_rows)
 }
 
 fn insert<'js>(ctx: Ctx<'js>, transaction: Option<u32>, table: String, row: Array<'js>) -> Result<Promise<'js>> {
@@ -274,7 +285,8 @@ fn end(ctx: Ctx<'_>, transaction: u32, commit: bool) -> Result<Promise<'_>> {
 
 pub fn register<'js>(ctx: &Ctx<'js>, native: &Object<'js>) -> Result<()> {
     native.set("statement", Function::new(ctx.clone(), statement)?)?;
-    native.set("find", Function::new(ctx.clone(), find)?)?;
+    native.set("findOne", Function::new(ctx.clone(), find_one)?)?;
+    native.set("findMany", Function::new(ctx.clone(), find_many)?)?;
     native.set("insert", Function::new(ctx.clone(), insert)?)?;
     native.set("update", Function::new(ctx.clone(), update)?)?;
     native.set("delete", Function::new(ctx.clone(), delete)?)?;

@@ -1,5 +1,5 @@
 (function (native, shared) {
-  const { toJson } = shared;
+  const { begun, toJson } = shared;
 
   function key(value, what = "the key") {
     if (typeof value !== "string") throw new TypeError(`${what} must be a string, not ${value === null ? "null" : typeof value}`);
@@ -27,14 +27,15 @@
   }
 
   globalThis.storage = {
-    get: async (name) => native.get(key(name)),
-    set: async (name, value, seconds) => native.set(key(name), json(value), ttl(seconds)),
-    delete: async (name) => native.delete(key(name)),
-    has: async (name) => native.has(key(name)),
-    list: async (prefix = "", { after, limit } = {}) => native.list(key(prefix, "the prefix"), after ?? undefined, whole(limit)),
-    increment: async (name, by = 1, seconds) => native.increment(key(name), number(by, "the amount"), ttl(seconds)),
+    get: begun((name) => native.get(key(name))),
+    set: begun((name, value, seconds) => native.set(key(name), json(value), ttl(seconds))),
+    delete: begun((name) => native.delete(key(name))),
+    has: begun((name) => native.has(key(name))),
+    list: begun((prefix = "", { after, limit } = {}) => native.list(key(prefix, "the prefix"), after ?? undefined, whole(limit))),
+    increment: begun((name, by = 1, seconds) => native.increment(key(name), number(by, "the amount"), ttl(seconds))),
     // `expected` undefined or null means: only while there is no value.
-    compareAndSet: async (name, expected, value, seconds) =>
+    compareAndSet: begun((name, expected, value, seconds) =>
       native.compareAndSet(key(name), expected === undefined || expected === null ? undefined : json(expected, "the expected value"), json(value), ttl(seconds)),
+    ),
   };
 });
