@@ -19,7 +19,7 @@ id = "acme"
 [[users]]
 id = "maya"
 tenant = "acme"
-permissions = ["Script.*", "Job.*"]
+permissions = ["Script.*", "Job.*", "Secret.Manage"]
 token = "maya-token"
 
 [[users]]
@@ -27,6 +27,9 @@ id = "ted"
 tenant = "acme"
 permissions = ["Script.Create", "Script.Read", "Script.Update", "Script.Execute"]
 token = "ted-token"
+
+[secrets]
+keys = [{ id = "a", key = "4141414141414141414141414141414141414141414141414141414141414141" }]
 
 [[scripts]]
 name = "of-settings"
@@ -256,4 +259,86 @@ fn a_host_that_cannot_be_asked() {
         "{}",
         done.stderr
     );
+}
+
+#[test]
+fn what_ran_is_listed_shown_and_its_log_read() {
+    let host = Host::start();
+    host.file(
+        "greet.js",
+        "function main(who) { console.warn('hello', { who }); if (!who) throw new TypeError('who?'); }",
+    );
+    host.airlock(&["deploy", "greet.js"]);
+    host.airlock(&["invoke", "greet", "--input", "\"Ada\""]);
+    host.airlock(&["invoke", "greet"]);
+    let done = host.airlock(&["executions", "list", "--script", "greet"]);
+    let table: Vec<Vec<&str>> = done.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(table[0], ["ID", "SCRIPT", "VERSION", "TRIGGER", "STATUS", "STARTED", "MS", "ERROR"]);
+    assert_eq!(
+        (table.len(), &table[1][1..5], &table[1][7..]),
+        (3, &["greet", "1", "api", "failed"][..], &["TypeError:", "who?"][..])
+    );
+    let done = host.airlock(&["executions", "list", "--status", "completed", "--json"]);
+    let id = done.json()[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(host.airlock(&["executions", "show", &id, "--json"]).json()["log_lines"], 1);
+    let done = host.airlock(&["executions", "cancel", &id]);
+    assert_eq!(done.status, 2);
+    assert!(done.stderr.contains("has ended already"), "{}", done.stderr);
+    assert_eq!(host.airlock(&["executions", "list", "--status", "nonsense"]).status, 2);
+
+    let done = host.airlock(&["logs", "greet"]);
+    let lines: Vec<&str> = done.stdout.lines().collect();
+    assert!(lines.len() == 2 && lines[0].ends_with(r#"warn   greet  hello  {"who":"Ada"}"#), "{}", done.stdout);
+    let done = host.airlock(&["logs", "--json", "--limit", "1"]);
+    let line: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((&line["message"], &line["who"]), (&json!("hello"), &Value::Null));
+
+    let mut following = Command::new(env!("CARGO_BIN_EXE_airlock"))
+        .args(["logs", "greet", "--follow"])
+        .env("AIRLOCK_HOST", &host.address)
+        .env("AIRLOCK_TOKEN", "maya-token")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut followed = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // It says nothing of when it began to follow, so there is something to follow for as long as it takes.
+    let more = std::thread::scope(|scope| {
+        let (told, stop) = std::sync::mpsc::channel::<()>();
+        let host = &host;
+        scope.spawn(move || {
+            while stop.try_recv().is_err() {
+                host.airlock(&["invoke", "greet", "--input", "\"Bob\""]);
+            }
+        });
+        let more: Vec<String> = followed.by_ref().take(2).collect();
+        told.send(()).unwrap();
+        more
+    });
+    following.kill().unwrap();
+    following.wait().unwrap();
+    assert!(more.iter().any(|line| line.ends_with(r#"greet  hello  {"who":"Bob"}"#)), "{more:?}");
+    assert!(more.iter().any(|line| line.starts_with("greet completed after ")), "{more:?}");
+}
+
+#[test]
+fn secrets_are_set_on_a_host() {
+    let host = Host::start();
+    let set = |token: &str, value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_airlock"));
+        command.args(["secrets", "set", "KEY"]).env("AIRLOCK_HOST", &host.address).env("AIRLOCK_TOKEN", token);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), value.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(set("maya-token", "sesame\n"), (0, "KEY is set\n".to_owned()));
+    let (status, said) = set("ted-token", "other");
+    assert!(status == 2 && said.contains("Secret.Manage"), "{said}");
+    let done = host.airlock(&["secrets", "list"]);
+    assert!(done.stdout.starts_with("KEY\t20") && !done.stdout.contains("sesame"), "{}", done.stdout);
+    assert_eq!(host.airlock(&["secrets", "list", "--json"]).json()[0]["name"], "KEY");
+    assert_eq!(host.airlock(&["secrets", "delete", "KEY"]).stderr, "KEY is deleted\n");
+    assert_eq!(host.airlock(&["secrets", "delete", "KEY"]).status, 2);
+    assert_eq!(host.airlock(&["secrets", "list"]).stdout, "");
+    assert_eq!(host.airlock(&["secrets", "list", "--data", "data"]).status, 2, "that is the operator's");
 }

@@ -4,14 +4,19 @@ use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 use chrono::{DateTime, SecondsFormat};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::remote::{self, Failed};
 use super::{Exit, report, settings};
-use crate::capabilities::secrets::{Name, Process};
+use crate::capabilities::secrets::{Listed, Name, Process};
 use crate::host;
 use crate::settings::Settings;
 
 /// Set, list and delete the secrets of tenants
+///
+/// With --tenant in the databases here, as the operator; without it over HTTP,
+/// for the tenant of the token.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -24,39 +29,41 @@ enum Verb {
     Set {
         #[arg(value_parser = |text: &str| text.parse::<Name>())]
         name: Name,
-        /// The tenant's id
-        #[arg(long)]
-        tenant: String,
         #[command(flatten)]
-        place: Place,
+        whose: Whose,
     },
-    /// List a tenant's secrets: names, keys and times, no values
+    /// List a tenant's secrets: names and times, no values
     List {
-        /// The tenant's id
-        #[arg(long)]
-        tenant: String,
         #[command(flatten)]
-        place: Place,
+        whose: Whose,
     },
     /// Delete a secret
     Delete {
         #[arg(value_parser = |text: &str| text.parse::<Name>())]
         name: Name,
-        /// The tenant's id
-        #[arg(long)]
-        tenant: String,
         #[command(flatten)]
-        place: Place,
+        whose: Whose,
     },
     /// Encrypt every secret with the first key, so that the others can go
     Rotate {
         #[command(flatten)]
-        place: Place,
+        place: Here,
     },
 }
 
 #[derive(clap::Args)]
-struct Place {
+struct Whose {
+    /// The tenant's id [default: the one of the token, on the host]
+    #[arg(long)]
+    tenant: Option<String>,
+    #[command(flatten)]
+    place: Here,
+    #[command(flatten)]
+    host: remote::Place,
+}
+
+#[derive(clap::Args)]
+struct Here {
     /// The settings [default: airlock.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -74,26 +81,59 @@ pub async fn run(arguments: Arguments) -> Exit {
 
 async fn act(verb: Verb) -> Result<(), Exit> {
     match verb {
-        Verb::Set { name, tenant, place } => {
-            let settings = place.settings(Some(&tenant))?;
-            let value = read_value(settings.limits.secret_bytes).map_err(usage)?;
-            place.open(&settings).await?.set(&tenant, &name, &value, &settings.limits).await.map_err(usage)?;
-            eprintln!("{name} of {tenant} is set");
-        }
-        Verb::List { tenant, place } => {
-            let settings = place.settings(Some(&tenant))?;
-            for listed in place.open(&settings).await?.list(&tenant).await.map_err(usage)? {
-                let time = DateTime::from_timestamp_millis(listed.updated_at).unwrap_or_default();
-                println!("{}\t{}\t{}", listed.name, listed.key_id, time.to_rfc3339_opts(SecondsFormat::Secs, true));
+        Verb::Set { name, whose } => match whose.tenant()? {
+            Some(tenant) => {
+                let settings = whose.place.settings(Some(tenant))?;
+                let value = read_value(settings.limits.secret_bytes).map_err(usage)?;
+                let secrets = whose.place.open(&settings).await?;
+                secrets.set(tenant, &name, &value, &settings.limits).await.map_err(usage)?;
+                eprintln!("{name} of {tenant} is set");
+            }
+            None => {
+                let value = read_value(MOST).map_err(usage)?;
+                let body = json!({ "value": &*value });
+                let client = whose.host.client().map_err(Failed::report)?;
+                client.put(&secret(&name), body).await.map_err(Failed::report)?;
+                eprintln!("{name} is set");
+            }
+        },
+        Verb::List { whose } => {
+            let listed: Vec<Value> = match whose.tenant()? {
+                Some(tenant) => {
+                    let settings = whose.place.settings(Some(tenant))?;
+                    let listed = whose.place.open(&settings).await?.list(tenant).await.map_err(usage)?;
+                    listed.into_iter().map(described).collect()
+                }
+                None => {
+                    let client = whose.host.client().map_err(Failed::report)?;
+                    client.list("/api/secrets").await.map_err(Failed::report)?
+                }
+            };
+            if whose.host.json {
+                println!("{}", Value::Array(listed));
+                return Ok(());
+            }
+            for one in &listed {
+                // Which key it is is the operator's business, and only known here.
+                let members = ["name", "key", "updated_at"].into_iter().filter(|member| one.get(member).is_some());
+                println!("{}", members.map(|member| remote::shown(one, member)).collect::<Vec<_>>().join("\t"));
             }
         }
-        Verb::Delete { name, tenant, place } => {
-            let settings = place.settings(Some(&tenant))?;
-            if !place.open(&settings).await?.delete(&tenant, &name).await.map_err(usage)? {
-                return Err(usage(format!("{tenant} has no secret {name}; `airlock secrets list` shows those it has")));
+        Verb::Delete { name, whose } => match whose.tenant()? {
+            Some(tenant) => {
+                let settings = whose.place.settings(Some(tenant))?;
+                if !whose.place.open(&settings).await?.delete(tenant, &name).await.map_err(usage)? {
+                    let listing = "`airlock secrets list` shows those it has";
+                    return Err(usage(format!("{tenant} has no secret {name}; {listing}")));
+                }
+                eprintln!("{name} of {tenant} is deleted");
             }
-            eprintln!("{name} of {tenant} is deleted");
-        }
+            None => {
+                let client = whose.host.client().map_err(Failed::report)?;
+                client.delete(&secret(&name)).await.map_err(Failed::report)?;
+                eprintln!("{name} is deleted");
+            }
+        },
         Verb::Rotate { place } => {
             let settings = place.settings(None)?;
             let count = place.open(&settings).await?.rotate().await.map_err(usage)?;
@@ -103,7 +143,30 @@ async fn act(verb: Verb) -> Result<(), Exit> {
     Ok(())
 }
 
-impl Place {
+/// What a host takes at most, whatever its settings say.
+const MOST: u64 = 1 << 20;
+
+fn secret(name: &Name) -> String {
+    format!("/api/secrets/{name}")
+}
+
+fn described(listed: Listed) -> Value {
+    let time = DateTime::from_timestamp_millis(listed.updated_at).unwrap_or_default();
+    let time = time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    json!({ "name": listed.name, "key": listed.key_id, "updated_at": time })
+}
+
+impl Whose {
+    /// None: the host is asked.
+    fn tenant(&self) -> Result<Option<&str>, Exit> {
+        if self.tenant.is_none() && (self.place.config.is_some() || self.place.data.is_some()) {
+            return Err(usage("--config and --data are for the databases here; say whose with --tenant"));
+        }
+        Ok(self.tenant.as_deref())
+    }
+}
+
+impl Here {
     /// The settings, if they have the tenant.
     fn settings(&self, tenant: Option<&str>) -> Result<Settings, Exit> {
         let path = self.config.clone().unwrap_or_else(|| PathBuf::from("airlock.toml"));

@@ -47,6 +47,11 @@ impl Registry {
         lock(&self.running).values().find(matches).cloned()
     }
 
+    /// A tenant's.
+    pub fn of(&self, tenant: &str) -> Vec<Arc<Running>> {
+        lock(&self.running).values().filter(|running| running.identity.tenant.id == tenant).cloned().collect()
+    }
+
     /// Those that began then or before, for the recorder to write.
     pub fn since(&self, started_at: i64) -> Vec<Arc<Running>> {
         let running = lock(&self.running);

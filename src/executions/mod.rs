@@ -19,6 +19,7 @@ mod retention;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -31,6 +32,7 @@ pub use handed::{Ending, Lost, note_lost};
 pub use live::{Followed, Lines};
 pub use model::{Attempt, Execution, Filter, Origin, Status};
 pub use query::{Cancelled, Key};
+pub use watch::{Watch, Watched};
 
 use crate::capabilities::log::Sink;
 use crate::metrics::Metrics;

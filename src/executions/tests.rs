@@ -80,6 +80,7 @@ fn completed(result: &str) -> Outcome {
         duration: Duration::from_micros(1234),
         memory_bytes: 0,
         host_calls: 0,
+        shows_secret: false,
     }
 }
 
@@ -389,6 +390,7 @@ on_both_databases!(
     old_executions_go_and_so_does_what_is_too_much,
     bytes_are_bounded_too,
     a_failing_database_loses_no_more_than_it_must,
+    what_scripts_log_is_followed_on_all_hosts,
 );
 
 #[tokio::test]
@@ -445,4 +447,45 @@ async fn without_a_record_all_else_goes_on() {
     recording.end(&Ok(completed("1")));
     assert_eq!(scene.get("acme", "1").await, None);
     assert_eq!(scene.used("acme").await, Usage::default());
+}
+
+async fn what_scripts_log_is_followed_on_all_hosts(kind: Kind) {
+    let (clock, database) = (Clock::manual(NOW), Lasting::new(kind).await);
+    let here = Scene::with(database.open().await, clock.clone(), ExecutionSettings::default());
+    let there = Scene::with(database.open().await, clock.clone(), ExecutionSettings::default());
+    here.ran("acme", "before");
+    let long = there.begin("acme", "long", |_| ());
+    write(&long, "one");
+    clock.advance(2 * SECOND);
+    there.executions.tick().await;
+    let follow = async |script: Option<&str>| {
+        Watch::begin(here.executions.clone(), "acme".into(), script.map(str::to_owned)).await.unwrap()
+    };
+    let (mut all, mut other) = (follow(None).await, follow(Some("another")).await);
+    assert_eq!(all.look().await.unwrap(), [], "what was before is not told");
+
+    let short = here.begin("acme", "short", |_| ());
+    write(&short, "two");
+    here.begin("globex", "theirs", |_| ()).end(&Ok(completed("1")));
+    let told = |watched: Vec<Watched>| {
+        let text = |one| match one {
+            Watched::Line(line) => said(&[line]).remove(0),
+            Watched::End(execution) => format!("{} {}", execution.id, execution.status),
+            Watched::Skipped => "skipped".to_owned(),
+        };
+        watched.into_iter().map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(told(all.look().await.unwrap()), ["two"], "as it is written");
+    write(&short, "three");
+    short.end(&Ok(completed("1")));
+    assert_eq!(told(all.look().await.unwrap()), ["three", "short completed"]);
+    // Long after it began, on the other host.
+    clock.advance(60 * SECOND);
+    write(&long, "four");
+    long.end(&Ok(completed("1")));
+    there.executions.tick().await;
+    assert_eq!(told(all.look().await.unwrap()), ["four", "long completed"]);
+    assert_eq!(told(all.look().await.unwrap()), Vec::<String>::new());
+    assert_eq!(told(other.look().await.unwrap()), Vec::<String>::new());
+    assert!(all.seen.is_empty(), "nothing is remembered for longer than it may be found");
 }

@@ -44,6 +44,7 @@ impl Outcome {
             duration: Duration::ZERO,
             memory_bytes: 0,
             host_calls: 0,
+            shows_secret: false,
         }
     }
 }
@@ -65,6 +66,9 @@ pub struct Outcome {
     /// The linear memory at its largest.
     pub memory_bytes: u64,
     pub host_calls: u64,
+    /// Whether the result shows a secret that the call was given.
+    #[serde(skip)]
+    pub shows_secret: bool,
 }
 
 fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

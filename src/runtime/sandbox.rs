@@ -272,11 +272,13 @@ impl Sandbox {
         let call = self.store.data_mut();
         let memory_bytes = call.memory.peak as u64;
         let host_calls = call.counted(Limit::HostCalls);
+        let mut shows_secret = false;
         let (status, result, error) = match result {
             Ok(result) => {
                 let redactor = &call.held.log.redactor;
                 if !redactor.is_empty() && matches!(redactor.redact(result.get()), Cow::Owned(_)) {
                     call.control.shows_secret();
+                    shows_secret = true;
                 }
                 (Status::Completed, Some(result), None)
             }
@@ -296,7 +298,7 @@ impl Sandbox {
             }
         };
         let logs = std::mem::take(&mut call.held.log).into_lines();
-        Outcome { status, result, error, logs, fuel, duration, memory_bytes, host_calls }
+        Outcome { status, result, error, logs, fuel, duration, memory_bytes, host_calls, shows_secret }
     }
 }
 

@@ -83,6 +83,7 @@ impl Scripts for Fake {
                     duration: Duration::from_millis(1),
                     memory_bytes: 1,
                     host_calls: 0,
+                    shows_secret: false,
                 }))
             };
             match name {

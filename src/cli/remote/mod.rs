@@ -1,9 +1,12 @@
 //! The verbs that speak to a host: what they share.
 
 pub mod deploy;
+pub mod executions;
 pub mod invoke;
 pub mod jobs;
+pub mod logs;
 pub mod scripts;
+mod stream;
 
 use std::time::Duration;
 
@@ -26,7 +29,7 @@ pub struct Place {
     url: Url,
     /// The token to ask with. The environment is the better place: others see command lines
     #[arg(long, env = "AIRLOCK_TOKEN", hide_env_values = true)]
-    token: String,
+    token: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -64,7 +67,10 @@ impl Place {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let built = reqwest::Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
         let http = built.build().map_err(|error| Failed::Unreachable(innermost(&error)))?;
-        Ok(Client { http, url: self.url.clone(), token: self.token.clone() })
+        let token = self.token.clone().ok_or_else(|| {
+            Failed::Unreachable("who asks is not said; set AIRLOCK_TOKEN, or give --token".to_owned())
+        })?;
+        Ok(Client { http, url: self.url.clone(), token })
     }
 }
 
@@ -75,6 +81,10 @@ impl Client {
 
     pub async fn post(&self, path: &str, body: Value) -> Result<Value, Failed> {
         self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Result<(), Failed> {
+        self.send(Method::PUT, path, Some(body)).await.map(drop)
     }
 
     pub async fn delete(&self, path: &str) -> Result<(), Failed> {
@@ -95,10 +105,30 @@ impl Client {
         }
     }
 
+    /// The first of what the list at a path has.
+    pub async fn first(&self, path: &str, most: u32) -> Result<Vec<Value>, Failed> {
+        let page = format!("{path}{}limit={most}", if path.contains('?') { '&' } else { '?' });
+        let mut slice = self.get(&page).await?;
+        Ok(slice["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
+    }
+
+    fn unreachable(&self, reason: &dyn std::fmt::Display) -> Failed {
+        Failed::Unreachable(format!("{} can't be asked: {reason}; --host names another address", self.url))
+    }
+
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failed> {
-        let unreachable = |reason: &dyn std::fmt::Display| {
-            Failed::Unreachable(format!("{} can't be asked: {reason}; --host names another address", self.url))
-        };
+        let unreachable = |reason: &dyn std::fmt::Display| self.unreachable(reason);
+        let answer = self.ask(method, path, body).await?;
+        let text = answer.text().await.map_err(|error| unreachable(&innermost(&error)))?;
+        match text.as_str() {
+            "" => Ok(Value::Null),
+            text => serde_json::from_str(text).map_err(|_| unreachable(&"its answer is not JSON; is it an airlock?")),
+        }
+    }
+
+    /// An answer that is no refusal, with its body still to come.
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<reqwest::Response, Failed> {
+        let unreachable = |reason: &dyn std::fmt::Display| self.unreachable(reason);
         let url = self.url.join(path).map_err(|reason| unreachable(&reason))?;
         let mut request = self.http.request(method, url).bearer_auth(&self.token);
         if let Some(body) = body {
@@ -106,15 +136,10 @@ impl Client {
         }
         let answer = request.send().await.map_err(|error| unreachable(&innermost(&error)))?;
         let status = answer.status();
-        let text = answer.text().await.map_err(|error| unreachable(&innermost(&error)))?;
         if status.is_success() {
-            return match text.as_str() {
-                "" => Ok(Value::Null),
-                text => {
-                    serde_json::from_str(text).map_err(|_| unreachable(&"its answer is not JSON; is it an airlock?"))
-                }
-            };
+            return Ok(answer);
         }
+        let text = answer.text().await.map_err(|error| unreachable(&innermost(&error)))?;
         Err(match serde_json::from_str::<Problem>(&text) {
             Ok(problem) if !problem.code.is_empty() => Failed::Refused(Box::new(problem)),
             _ if status == StatusCode::NOT_FOUND => unreachable(&"it has no such path; is it an airlock?"),

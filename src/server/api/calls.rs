@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::idempotency::Confidential;
 use super::{Api, Body, Caller, Path, Problem};
 use crate::executions::Origin;
 use crate::queue::{self, NewJob, Trigger};
@@ -73,7 +74,8 @@ async fn invoke(
     match (outcome.status, outcome.result) {
         (Status::Completed, result) => {
             let body = result.map_or_else(|| "null".to_owned(), |result| result.get().to_owned());
-            Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
+            let answer = ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response();
+            Ok(guarded(answer, outcome.shows_secret))
         }
         (Status::Timeout, _) => {
             Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, code(Status::Timeout), "The script did not end in time."))
@@ -92,6 +94,14 @@ async fn invoke(
             }))
         }
     }
+}
+
+/// Keeps an answer that shows a secret out of the database.
+fn guarded(mut answer: Response, shows_secret: bool) -> Response {
+    if shows_secret {
+        answer.extensions_mut().insert(Confidential);
+    }
+    answer
 }
 
 fn code(status: Status) -> &'static str {
@@ -262,7 +272,8 @@ async fn run(
     let script_id = script.id.clone();
     let call = Prepared::new(&api, &caller, script, input, &id)?;
     let outcome = call.complete(&api).await?;
-    Ok(Json(Ended {
+    let shows_secret = outcome.shows_secret;
+    let answer = Json(Ended {
         id: id.0,
         script: script_id,
         version,
@@ -274,8 +285,8 @@ async fn run(
         duration_ms: (outcome.duration.as_secs_f64() * 1e6).round() / 1e3,
         memory_bytes: outcome.memory_bytes,
         host_calls: outcome.host_calls,
-    })
-    .into_response())
+    });
+    Ok(guarded(answer.into_response(), shows_secret))
 }
 
 /// A script that calls run now.

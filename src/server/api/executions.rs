@@ -24,11 +24,11 @@ use crate::executions::{self, Cancelled, Filter, Followed, Key, Status};
 use crate::queue::{self, Changed};
 use crate::store::clock::Millis;
 
-const READ: &str = "Script.Execution.Read";
+pub const READ: &str = "Script.Execution.Read";
 const STOP: &str = "Script.Execute";
 
 /// How often a quiet stream says that it is there: less than what proxies wait.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+pub const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(cancel)).routes(routes!(logs))
@@ -192,7 +192,7 @@ impl Wanted {
 }
 
 /// As the record has it: no name there holds a U+0000.
-fn plain(text: String) -> String {
+pub fn plain(text: String) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

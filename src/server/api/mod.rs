@@ -12,8 +12,10 @@ mod executions;
 mod extract;
 mod idempotency;
 mod jobs;
+mod logs;
 mod me;
 mod scripts;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -50,8 +52,10 @@ fn resources() -> OpenApiRouter<Api> {
         .merge(calls::routes())
         .merge(executions::routes())
         .merge(jobs::routes())
+        .merge(logs::routes())
         .merge(me::routes())
         .merge(scripts::routes())
+        .merge(secrets::routes())
         .merge(tokens::routes())
         .merge(versions::routes())
 }

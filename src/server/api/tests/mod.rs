@@ -139,6 +139,8 @@ impl Fixture {
         }
         let response = self.router.clone().oneshot(request.body(Content::from(body)).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
+        // That one does not end.
+        let body = if path.starts_with("/api/logs") && head.status.is_success() { Content::empty() } else { body };
         let bytes = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -16,7 +16,7 @@ on_both_databases!(
     a_tenant_is_remembered_so_much
 );
 
-const KEYS: &str =
+pub const KEYS: &str =
     "[secrets]\nkeys = [{ id = 'a', key = '4141414141414141414141414141414141414141414141414141414141414141' }]\n";
 
 fn signed(key: &str, body: &str, age: i64) -> String {
