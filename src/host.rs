@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 
 use crate::capabilities::grant::Operator;
 use crate::capabilities::services::Service;
-use crate::capabilities::{self, db, events, http, secrets, services, storage};
+use crate::capabilities::{self, db, http, secrets, services, storage};
 use crate::compile::{self, CompileError};
 use crate::executions::{Executions, Origin};
 use crate::files;
@@ -33,6 +33,7 @@ use crate::store::{self, Migrated, Store};
 use crate::tenant::quota::{Admission, Exceeded, Ledger, Refusal};
 use crate::tenant::token::Tokens;
 use crate::tenant::{Authority, Identity, People, Permissions, User};
+use crate::triggers::events::Outbox;
 
 /// The host's own database, in the data folder where settings name none.
 const STORE: &str = "airlock.db";
@@ -229,12 +230,14 @@ impl Host {
 
     /// Every call comes through here, and is recorded here.
     async fn run_admitted(&self, program: &Program, run: Run, _admission: Admission) -> Result<Outcome, Busy> {
+        let cause = run.origin.cause.clone();
         let trace = Trace::of(&run.identity.execution.id, run.origin.parent);
         let recording = self.executions.begin(run.identity.clone(), run.origin, trace);
         let mut call = Call::new(run.identity, run.limits, self.process.clone(), run.grant);
         call.held.log.sink = recording.sink(run.sink);
         call.control = recording.control();
         call.trace = trace;
+        call.cause = cause;
         let outcome = sandbox::run(&self.engine, program, call, run.entry.as_deref(), run.input).await;
         recording.end(&outcome);
         outcome
@@ -358,8 +361,9 @@ impl Builder {
         let people = People::new(users, settings.service_accounts.iter().cloned());
         let metrics = Arc::new(Metrics::new(&settings.metrics));
         let executions = Executions::new(store.clone(), settings.executions.clone(), metrics.clone());
-        let process = Arc::new(process(&mut self, store.clone(), metrics).await?);
         let places = Arc::new(Places::new(&self.settings));
+        let outbox = Outbox::new(store.clone(), places.clone());
+        let process = Arc::new(process(&mut self, store.clone(), outbox, metrics).await?);
         let settings = Arc::new(self.settings);
         let tokens = Arc::new(Tokens::new(store.clone()));
         let jwt = settings.jwt.clone().map(Jwt::new).transpose()?.map(Arc::new);
@@ -491,7 +495,12 @@ pub async fn migrate(settings: &Settings) -> Result<Migrated> {
 }
 
 /// Puts together what the process owns.
-async fn process(builder: &mut Builder, store: Store, metrics: Arc<Metrics>) -> Result<capabilities::Process> {
+async fn process(
+    builder: &mut Builder,
+    store: Store,
+    events: Outbox,
+    metrics: Arc<Metrics>,
+) -> Result<capabilities::Process> {
     let settings = &builder.settings;
     let db = match &settings.database {
         None => db::Process::new(settings.data.clone()),
@@ -533,7 +542,7 @@ async fn process(builder: &mut Builder, store: Store, metrics: Arc<Metrics>) -> 
         services: services::Process::new(&settings.services, services, db.clone(), notifications)?,
         db,
         tables: Arc::new(tables),
-        events: events::Process::new(store.clone()),
+        events,
         metrics,
         quotas: Ledger::new(settings.quotas.clone(), own.collect(), builder.clock.clone()),
         http,

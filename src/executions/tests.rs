@@ -104,6 +104,7 @@ async fn what_ended_is_on_record(kind: Kind) {
         trigger: Some("http"),
         version: Some(3),
         parent: Parent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ..Origin::default()
     };
     let identity = fixture::identity("acme");
     let trace = Trace::of("0190163d-8694-7398-9a53-b2f3ea0b5c1d", origin.parent);

@@ -32,6 +32,7 @@ use crate::server::route::{Pattern, Route};
 use crate::tenant::permission::{MOST, Needs};
 use crate::tenant::quota::{Quota, Quotas};
 use crate::tenant::{Permissions, Tenant, User};
+use crate::triggers::events::Subscription;
 
 /// The longest time that any setting may say, in milliseconds. Deadlines are
 /// reckoned from now on, and must not overflow.
@@ -69,6 +70,7 @@ struct File {
     sandboxes: SandboxTable,
     http: HttpTable,
     executions: ExecutionTable,
+    events: EventTable,
     metrics: MetricsTable,
     smtp: Option<SmtpTable>,
     secrets: SecretsTable,
@@ -124,6 +126,12 @@ struct ExecutionTable {
     max_per_tenant: Option<Spanned<Scalar>>,
     max_bytes_per_tenant: Option<Spanned<Scalar>>,
     max_result: Option<Spanned<Scalar>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct EventTable {
+    keep: Option<Spanned<Scalar>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -203,6 +211,7 @@ struct ScriptTable {
     entry: Option<Spanned<String>>,
     path: Option<Spanned<String>>,
     methods: Option<Spanned<Vec<Spanned<String>>>>,
+    event: Option<Spanned<Subscription>>,
     tenants: Option<Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
     grants: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
@@ -382,6 +391,7 @@ impl Reader<'_> {
             user_agent: file.http.user_agent.as_ref().map(header_text).transpose()?,
         };
         executions(&file.executions, &mut settings.executions)?;
+        keep(&file.events.keep, &mut settings.events.keep)?;
         let metrics = &mut settings.metrics;
         metrics.listen = file.metrics.listen.as_ref().map(address).transpose()?;
         for (setting, value) in [
@@ -512,6 +522,7 @@ impl Reader<'_> {
         }
         Ok(ScriptSettings {
             route: route(table)?,
+            event: subscription(table)?,
             name,
             file: self.file(Some(&table.file)).unwrap_or_default(),
             shown_file: table.file.as_ref().display().to_string(),
@@ -635,6 +646,18 @@ fn route(table: &ScriptTable) -> Result<Option<Route>, Fault> {
         Some(methods) => methods.as_ref().iter().map(method).collect::<Result<_, _>>()?,
     };
     Ok(Some(Route { pattern, methods }))
+}
+
+/// A script of the type `event` that names none runs only when it is called.
+fn subscription(table: &ScriptTable) -> Result<Option<Subscription>, Fault> {
+    let Some(event) = &table.event else { return Ok(None) };
+    if table.kind != ScriptKind::Event {
+        return Err(Fault::new(event.span(), "`event` is for scripts of type `event`")
+            .help("add `type = \"event\"`, or leave it out"));
+    }
+    let checked = event.as_ref().check();
+    checked.map_err(|(field, message)| Fault::new(event.span(), format!("`{field}` is not sound")).help(message))?;
+    Ok(Some(event.as_ref().clone()))
 }
 
 fn method(text: &Spanned<String>) -> Result<Method, Fault> {
@@ -798,17 +821,21 @@ fn network(text: &Spanned<String>) -> Result<IpNet, Fault> {
     })
 }
 
+/// How long something is kept.
+fn keep(setting: &Option<Spanned<Scalar>>, value: &mut Duration) -> Result<(), Fault> {
+    let Some(setting) = setting else { return Ok(()) };
+    let read = humantime::parse_duration(&setting.as_ref().0)
+        .ok()
+        .filter(|time| (MINUTE..=TEN_YEARS).contains(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+    *value = read.ok_or_else(|| {
+        Fault::new(setting.span(), "this takes a time from `1m` to ten years").help("write it as `30d` or `12h`")
+    })?;
+    Ok(())
+}
+
 fn executions(table: &ExecutionTable, settings: &mut ExecutionSettings) -> Result<(), Fault> {
     settings.record = table.record.unwrap_or(settings.record);
-    if let Some(keep) = &table.keep {
-        let text = &keep.as_ref().0;
-        let read = humantime::parse_duration(text)
-            .ok()
-            .filter(|time| (MINUTE..=TEN_YEARS).contains(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
-        settings.keep = read.ok_or_else(|| {
-            Fault::new(keep.span(), "this takes a time from `1m` to ten years").help("write it as `30d` or `12h`")
-        })?;
-    }
+    keep(&table.keep, &mut settings.keep)?;
     if let Some(count) = count(&table.max_per_tenant, 1..=MAX_EXECUTIONS)? {
         settings.max_per_tenant = count;
     }
