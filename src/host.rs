@@ -17,6 +17,7 @@ use crate::compile::{self, CompileError};
 use crate::executions::{Executions, Origin};
 use crate::files;
 use crate::metrics::{Metrics, Now};
+use crate::queue::Queue;
 use crate::runtime::call::Call;
 use crate::runtime::engine::{Engine, Options};
 use crate::runtime::limits::Limits;
@@ -45,6 +46,7 @@ pub struct Host {
     engine: Arc<Engine>,
     process: Arc<capabilities::Process>,
     executions: Executions,
+    queue: Queue,
     settings: Arc<Settings>,
     people: People,
     places: Arc<Places>,
@@ -205,6 +207,11 @@ impl Host {
         &self.executions
     }
 
+    /// What scripts are to do.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
     /// What there is to measure, as OpenMetrics text.
     pub fn metrics(&self) -> String {
         let used = self.engine.turns.used();
@@ -230,14 +237,12 @@ impl Host {
 
     /// Every call comes through here, and is recorded here.
     async fn run_admitted(&self, program: &Program, run: Run, _admission: Admission) -> Result<Outcome, Busy> {
-        let cause = run.origin.cause.clone();
         let trace = Trace::of(&run.identity.execution.id, run.origin.parent);
         let recording = self.executions.begin(run.identity.clone(), run.origin, trace);
         let mut call = Call::new(run.identity, run.limits, self.process.clone(), run.grant);
         call.held.log.sink = recording.sink(run.sink);
         call.control = recording.control();
         call.trace = trace;
-        call.cause = cause;
         let outcome = sandbox::run(&self.engine, program, call, run.entry.as_deref(), run.input).await;
         recording.end(&outcome);
         outcome
@@ -361,8 +366,9 @@ impl Builder {
         let people = People::new(users, settings.service_accounts.iter().cloned());
         let metrics = Arc::new(Metrics::new(&settings.metrics));
         let executions = Executions::new(store.clone(), settings.executions.clone(), metrics.clone());
+        let queue = Queue::new(store.clone());
         let places = Arc::new(Places::new(&self.settings));
-        let outbox = Outbox::new(store.clone(), places.clone());
+        let outbox = Outbox::new(store.clone(), places.clone(), queue.clone());
         let process = Arc::new(process(&mut self, store.clone(), outbox, metrics).await?);
         let settings = Arc::new(self.settings);
         let tokens = Arc::new(Tokens::new(store.clone()));
@@ -375,6 +381,7 @@ impl Builder {
             engine,
             process,
             executions,
+            queue,
             settings,
             people,
             places,

@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 
 use crate::runtime::trace::Parent;
 use crate::store::clock::Millis;
-use crate::triggers::events::Cause;
 
 /// Where a call comes from, beyond who calls.
 #[derive(Debug, Clone, Default)]
@@ -16,8 +15,6 @@ pub struct Origin {
     pub trigger: Option<&'static str>,
     /// The version of the script. None: it is one of the settings, or has none.
     pub version: Option<i64>,
-    /// The event that it handles.
-    pub cause: Option<Cause>,
     /// The caller's place in a trace.
     pub parent: Option<Parent>,
 }

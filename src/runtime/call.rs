@@ -13,7 +13,6 @@ use super::trace::Trace;
 use crate::capabilities;
 use crate::tenant::Identity;
 use crate::tenant::quota::Account;
-use crate::triggers::events::Cause;
 
 /// The data of a call's store. Every capability's host functions are
 /// implemented on it.
@@ -33,8 +32,6 @@ pub struct Call {
     pub control: Arc<Control>,
     /// The trace that the call is part of, for what it asks of others.
     pub trace: Option<Trace>,
-    /// The event that the call handles, if it does.
-    pub cause: Option<Cause>,
     /// When waiting operations and loops are interrupted.
     pub soft_deadline: Instant,
     /// When the call is stopped for good.
@@ -102,7 +99,6 @@ impl Call {
             operations: Operations::default(),
             control: Arc::default(),
             trace: None,
-            cause: None,
             soft_deadline,
             hard_deadline,
             hits: Vec::new(),

@@ -21,7 +21,8 @@ interface TenantEvent<T = any> {
   id: string;
   name: string;
   data: T;
-  tenant: { id: string; name: string };
+  /** The tenant's id. */
+  tenant: string;
   /** When it was published, as ISO text. */
   occurredAt: string;
   /** From 1. The same event may come more than once; its `id` tells. */

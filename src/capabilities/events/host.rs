@@ -19,7 +19,7 @@ impl Host for Call {
         let events = self.process.events.clone();
         let metrics = (name == metrics::EVENT).then(|| self.process.metrics.clone());
         let (identity, limits, account) = (self.identity.clone(), self.limits.clone(), self.account.clone());
-        let publisher = Publisher::script(&identity, self.cause.clone());
+        let publisher = Publisher::script(&identity);
         let Options { delay, key, dedup_key, priority } = options;
         Ok(self.start(async move {
             counted?;

@@ -11,8 +11,6 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use serde_json::json;
-
 pub use filter::{Filter, Operator};
 pub use outbox::{Outbox, Published};
 pub use subscription::Subscription;
@@ -21,7 +19,7 @@ use crate::capabilities::events::{NAME, is_name};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
 use crate::store::clock::Millis;
-use crate::tenant::Identity;
+use crate::tenant::{Cause, Identity};
 use crate::{metrics, tenant};
 
 /// Bytes of an order key and a dedup key.
@@ -77,24 +75,15 @@ impl Source {
     }
 }
 
-/// The event that an execution handles.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cause {
-    /// The event's id.
-    pub event: String,
-    /// How many events led to the execution, that one included.
-    pub depth: i64,
-}
-
 impl Publisher {
-    /// A call of a script, and the event that it handles.
-    pub fn script(identity: &Identity, cause: Option<Cause>) -> Publisher {
+    /// A call of a script.
+    pub fn script(identity: &Identity) -> Publisher {
         Publisher {
             source: Source::Script,
             script: identity.script.id.clone(),
             execution: identity.execution.id.clone(),
             user: identity.user.as_ref().map(|user| user.id.clone()),
-            cause,
+            cause: identity.execution.cause.clone(),
         }
     }
 
@@ -227,16 +216,4 @@ fn check(limits: &Limits, source: Source, new: &New) -> Result<(), Refused> {
         return invalid("priority", format!("the priority is a whole number from -{PRIORITY} to {PRIORITY}"));
     }
     Ok(())
-}
-
-/// What a handler is called with.
-pub fn argument(event: &Event, tenant: &tenant::Tenant, attempt: i64) -> String {
-    let occurred_at = chrono::DateTime::from_timestamp_millis(event.created_at).unwrap_or_default();
-    let occurred_at = occurred_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    // The data is JSON already, and may be nested deeper than a value.
-    let (id, name, tenant) = (json!(event.id), json!(event.name), json!(tenant));
-    format!(
-        r#"{{"id":{id},"name":{name},"data":{},"tenant":{tenant},"occurredAt":"{occurred_at}","attempt":{attempt}}}"#,
-        event.data
-    )
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::subscription::Data;
 use super::{Event, New, OUTBOX_BYTES, Publisher, Refused, check, rows};
+use crate::queue::{self, NewJob, Queue, Trigger};
 use crate::runtime::limits::{Limit, Limits};
 use crate::scripts::Script;
 use crate::scripts::shelf::Places;
@@ -16,11 +17,15 @@ use crate::tenant::quota::{Account, Quota};
 /// What an event takes up beside its texts, or so.
 const OVERHEAD: usize = 200;
 
+/// How often a script is tried that does not say.
+const ATTEMPTS: u32 = 5;
+
 /// The events of all tenants. Cheap to clone.
 #[derive(Clone)]
 pub struct Outbox {
     store: Store,
     places: Arc<Places>,
+    queue: Queue,
 }
 
 /// An event that is durable.
@@ -35,12 +40,14 @@ pub struct Published {
 struct Entry {
     event: Event,
     bytes: i64,
+    /// One for each script that handles it.
+    jobs: Vec<NewJob>,
 }
 
 impl Outbox {
     /// With the scripts that handle events.
-    pub fn new(store: Store, places: Arc<Places>) -> Outbox {
-        Outbox { store, places }
+    pub fn new(store: Store, places: Arc<Places>, queue: Queue) -> Outbox {
+        Outbox { store, places, queue }
     }
 
     /// Publishes an event, and answers once it is durable.
@@ -48,7 +55,7 @@ impl Outbox {
         &self,
         tenant: &str,
         limits: &Limits,
-        account: &Account,
+        account: &Arc<Account>,
         publisher: Publisher,
         new: New,
     ) -> Result<Published, Refused> {
@@ -66,11 +73,17 @@ impl Outbox {
             let what = format!("{} scripts handle the event `{}`: ", handlers.len(), new.name);
             return Err(Refused::limit(Limit::EventHandlers, most, handlers.len() as u64, &what));
         }
-        let entry = self.entry(publisher, new);
-        let owner = tenant.to_owned();
-        self.store
-            .write(tenant, move |connection| Box::pin(async move { write(connection, &owner, entry).await }))
-            .await
+        let entry = self.entry(publisher, new, &handlers);
+        let is_handled = !entry.jobs.is_empty();
+        let (owner, account) = (tenant.to_owned(), account.clone());
+        let written = self.store.write(tenant, move |connection| {
+            Box::pin(async move { write(connection, &owner, Some(&account), entry).await })
+        });
+        let published = written.await?;
+        if is_handled && published.is_new {
+            self.queue.wake();
+        }
+        Ok(published)
     }
 
     /// The scripts that handle an event now, each with what orders it there.
@@ -84,7 +97,7 @@ impl Outbox {
         handlers.collect()
     }
 
-    fn entry(&self, publisher: Publisher, new: New) -> Entry {
+    fn entry(&self, publisher: Publisher, new: New, handlers: &[(Arc<Script>, Option<String>)]) -> Entry {
         let now = self.store.now();
         let depth = publisher.depth();
         let Publisher { source, script, execution, user, cause } = publisher;
@@ -105,7 +118,18 @@ impl Outbox {
             deliver_at: new.delay.filter(|delay| *delay > 0.0).map(|delay| now + (delay * 1e3).round() as i64),
             created_at: now,
         };
-        Entry { event, bytes: bytes as i64 }
+        let job = |(script, order_key): &(Arc<Script>, Option<String>)| NewJob {
+            input: None,
+            cause: Some(event.id.clone()),
+            depth: depth + 1,
+            priority: new.priority.unwrap_or_default(),
+            run_at: event.deliver_at,
+            order_key: order_key.clone(),
+            attempts: script.event.as_ref().and_then(|event| event.attempts).unwrap_or(ATTEMPTS).into(),
+            ..NewJob::new(&script.id, Trigger::Event)
+        };
+        let jobs = handlers.iter().map(job).collect();
+        Entry { event, bytes: bytes as i64, jobs }
     }
 
     /// A tenant's events of a name, or all, the newest first and older than one.
@@ -133,9 +157,14 @@ impl Outbox {
     }
 }
 
-/// Writes an event in its tenant's turn.
-async fn write(connection: &mut Connection, tenant: &str, entry: Entry) -> Result<Published, Refused> {
-    let Entry { event, bytes } = entry;
+/// Writes an event in its tenant's turn. Without an account, quotas do not count.
+async fn write(
+    connection: &mut Connection,
+    tenant: &str,
+    account: Option<&Account>,
+    entry: Entry,
+) -> Result<Published, Refused> {
+    let Entry { event, bytes, jobs } = entry;
     if let Some(key) = &event.dedup_key
         && let Some(id) = rows::known(connection, tenant, &event.name, key).await?
     {
@@ -146,5 +175,12 @@ async fn write(connection: &mut Connection, tenant: &str, entry: Entry) -> Resul
         return Err(Refused::Full { events: used.items - 1 });
     }
     rows::insert(connection, tenant, &event, bytes).await?;
+    if !jobs.is_empty() {
+        let inserted = queue::insert(connection, tenant, event.created_at, &jobs).await?;
+        if let Some(account) = account {
+            account.check(Quota::Jobs, inserted.used.items.max(0) as u64)?;
+            account.check(Quota::JobBytes, inserted.used.bytes.max(0) as u64)?;
+        }
+    }
     Ok(Published { id: event.id, is_new: true })
 }

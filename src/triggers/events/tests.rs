@@ -1,10 +1,16 @@
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
 use super::*;
+use crate::queue::Queue;
 use crate::scripts::shelf::Places;
+use crate::settings::{ScriptKind, ScriptSettings, Settings, TenantSettings};
 use crate::store::clock::Clock;
 use crate::store::fixture::{identity, on_both_databases};
 use crate::store::{Kind, Store};
+use crate::tenant::Tenant;
 use crate::tenant::quota::{Account, Ledger, Quotas};
-use std::sync::Arc;
 
 const NOW: Millis = 1_700_000_000_000;
 
@@ -13,29 +19,75 @@ on_both_databases!(
     names_and_data_are_checked,
     the_host_alone_tells_of_itself,
     a_dedup_key_names_one_event,
-    a_chain_ends
+    a_chain_ends,
+    each_script_that_wants_an_event_has_a_job_for_it,
+    what_cannot_be_queued_is_not_published
 );
 
 struct Scene {
+    store: Store,
     outbox: Outbox,
     limits: Limits,
     account: Arc<Account>,
 }
 
+/// A script of the settings, and the one tenant that has it.
+fn script(tenant: &str, name: &str, event: Value) -> Arc<ScriptSettings> {
+    Arc::new(ScriptSettings {
+        name: name.to_owned(),
+        file: format!("{name}.js").into(),
+        shown_file: format!("{name}.js"),
+        kind: ScriptKind::Event,
+        entry: None,
+        route: None,
+        event: Some(serde_json::from_value(event).unwrap()),
+        tenants: Some(vec![tenant.to_owned()]),
+        grants: Default::default(),
+        run_as: None,
+        limits: Default::default(),
+        permission: None,
+        public: false,
+    })
+}
+
 impl Scene {
     async fn new(kind: Kind) -> Scene {
+        Scene::with(kind, Vec::new(), Quotas::default()).await
+    }
+
+    async fn with(kind: Kind, scripts: Vec<Arc<ScriptSettings>>, quotas: Quotas) -> Scene {
         let clock = Clock::manual(NOW);
         let store = Store::fresh(kind).await.with_clock(clock.clone());
-        let ledger = Ledger::new(Quotas::default(), Default::default(), clock);
-        Scene {
-            outbox: Outbox::new(store, Arc::new(Places::default())),
-            limits: Limits::default(),
-            account: ledger.account("a"),
-        }
+        let tenants = ["a", "b"].map(|id| {
+            let tenant = Tenant { id: id.into(), name: id.into() };
+            TenantSettings { tenant, schema: None, seed: None, quotas: None }
+        });
+        let settings = Settings { tenants: tenants.into(), scripts, ..Settings::default() };
+        let places = Arc::new(Places::new(&settings));
+        let outbox = Outbox::new(store.clone(), places, Queue::new(store.clone()));
+        let account = Ledger::new(quotas, Default::default(), clock).account("a");
+        Scene { store, outbox, limits: Limits::default(), account }
+    }
+
+    /// Script, event, order key, state, time and attempts of all jobs, in their order.
+    async fn jobs(&self) -> Vec<Job> {
+        let jobs: sqlx::Result<Vec<Job>> = self
+            .store
+            .read(|connection| {
+                Box::pin(
+                    sqlx::query_as(
+                        "SELECT tenant, script, cause, depth, order_key, state, priority, run_at, attempts FROM jobs
+                         ORDER BY number",
+                    )
+                    .fetch_all(connection),
+                )
+            })
+            .await;
+        jobs.unwrap()
     }
 
     async fn publish(&self, new: New) -> Result<Published, Refused> {
-        self.publish_as(Publisher::script(&identity("a"), None), new).await
+        self.publish_as(Publisher::script(&identity("a")), new).await
     }
 
     async fn publish_as(&self, publisher: Publisher, new: New) -> Result<Published, Refused> {
@@ -50,6 +102,19 @@ impl Scene {
     async fn events(&self, tenant: &str) -> Vec<Event> {
         self.outbox.list(tenant, None, None, 100).await.unwrap()
     }
+}
+
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+struct Job {
+    tenant: String,
+    script: String,
+    cause: Option<String>,
+    depth: i64,
+    order_key: Option<String>,
+    state: String,
+    priority: i64,
+    run_at: Millis,
+    attempts: i64,
 }
 
 fn event(name: &str, data: &str) -> New {
@@ -150,41 +215,88 @@ async fn a_dedup_key_names_one_event(kind: Kind) {
 
 async fn a_chain_ends(kind: Kind) {
     let scene = Scene::new(kind).await;
-    let cause = |depth| Some(Cause { event: "event-1".into(), depth });
-    let last = Publisher::script(&identity("a"), cause(16));
+    let handling = |depth| {
+        let mut identity = Identity::clone(&identity("a"));
+        identity.execution.cause = Some(Cause { event: "event-1".into(), depth });
+        Publisher::script(&identity)
+    };
+    let last = handling(16);
     let published = scene.publish_as(last, event("a", "1")).await.unwrap();
     let stored = scene.outbox.get("a", &published.id).await.unwrap().unwrap();
     assert_eq!((stored.cause.as_deref(), stored.depth), (Some("event-1"), 16));
-    let beyond = Publisher::script(&identity("a"), cause(17));
-    let failure = scene.publish_as(beyond, event("a", "1")).await.unwrap_err().failure();
+    let failure = scene.publish_as(handling(17), event("a", "1")).await.unwrap_err().failure();
     let limit = failure.limit.clone().unwrap();
     assert_eq!((limit.name.as_str(), limit.value, limit.used), ("event_depth", 16, 17));
     assert!(failure.name == "LimitError" && failure.message.contains("circle"), "{}", failure.message);
 }
 
-#[test]
-fn a_handler_gets_the_event_as_it_was_published() {
-    let event = Event {
-        id: "0199".into(),
-        name: "order.created".into(),
-        data: r#"{"n":[1, 2]}"#.into(),
-        source: "api".into(),
-        script: String::new(),
-        execution: "request-1".into(),
-        user_id: None,
-        cause: None,
-        depth: 0,
-        dedup_key: None,
-        deliver_at: None,
-        created_at: NOW,
+async fn each_script_that_wants_an_event_has_a_job_for_it(kind: Kind) {
+    let scripts = vec![
+        script("a", "all", json!({ "events": ["*"] })),
+        script(
+            "a",
+            "large",
+            json!({ "events": ["order.*"], "filters": [{ "field": "total", "operator": "gt", "value": 99 }], "attempts": 2 }),
+        ),
+        script("a", "by-customer", json!({ "events": ["order.created", "order.*"], "ordered_by": "customer" })),
+        script("b", "of-another", json!({ "events": ["*"] })),
+    ];
+    let scene = Scene::with(kind, scripts, Quotas::default()).await;
+    let small = scene.publish(event("order.created", r#"{"total": 99, "customer": 7}"#)).await.unwrap();
+    let keyed = New {
+        key: Some("own".into()),
+        delay: Some(60.0),
+        priority: Some(-5),
+        dedup_key: Some("once".into()),
+        ..event("order.paid", r#"{"total": 100, "customer": 7}"#)
     };
-    let tenant = tenant::Tenant { id: "a".into(), name: "A \"tenant\"".into() };
-    let argument: serde_json::Value = serde_json::from_str(&argument(&event, &tenant, 2)).unwrap();
-    assert_eq!(
-        argument,
-        json!({
-            "id": "0199", "name": "order.created", "data": { "n": [1, 2] },
-            "tenant": { "id": "a", "name": "A \"tenant\"" }, "occurredAt": "2023-11-14T22:13:20.000Z", "attempt": 2,
-        })
-    );
+    let large = scene.publish(keyed.clone()).await.unwrap();
+    assert!(!scene.publish(keyed).await.unwrap().is_new);
+    scene.publish(event("refund.made", "1")).await.unwrap();
+
+    let jobs = scene.jobs().await;
+    let job = |script: &str, event: &str, order_key: Option<&str>| Job {
+        tenant: "a".into(),
+        script: script.into(),
+        cause: Some(event.into()),
+        depth: 1,
+        order_key: order_key.map(str::to_owned),
+        state: "waiting".into(),
+        priority: 0,
+        run_at: NOW,
+        attempts: 5,
+    };
+    let later = |job| Job { state: "delayed".into(), priority: -5, run_at: NOW + 60_000, ..job };
+    // Which of one event's come first is nobody's business.
+    let of = |id: &str| {
+        let mut jobs: Vec<Job> = jobs.iter().filter(|job| job.cause.as_deref() == Some(id)).cloned().collect();
+        jobs.sort_by(|one, other| one.script.cmp(&other.script));
+        jobs
+    };
+    assert_eq!(of(&small.id), [job("all", &small.id, None), job("by-customer", &small.id, Some("7"))]);
+    let expected = [
+        later(job("all", &large.id, Some("own"))),
+        later(job("by-customer", &large.id, Some("own"))),
+        Job { attempts: 2, ..later(job("large", &large.id, Some("own"))) },
+    ];
+    assert_eq!(of(&large.id), expected);
+    assert_eq!(jobs.len(), 6, "{jobs:?}");
+}
+
+async fn what_cannot_be_queued_is_not_published(kind: Kind) {
+    let scripts = vec![
+        script("a", "one", json!({ "events": ["order.*"] })),
+        script("a", "two", json!({ "events": ["order.*"] })),
+    ];
+    let mut scene = Scene::with(kind, scripts, Quotas { jobs: 3, ..Quotas::default() }).await;
+    scene.publish(event("order.created", "1")).await.unwrap();
+    let failure = scene.refusal(event("order.created", "2")).await;
+    assert_eq!(failure.limit.unwrap().setting, "quotas.jobs");
+    assert_eq!((scene.events("a").await.len(), scene.jobs().await.len()), (1, 2));
+    scene.publish(event("nobody.wants.it", "3")).await.unwrap();
+
+    scene.limits.event_handlers = 1;
+    let failure = scene.refusal(event("order.created", "4")).await;
+    assert_eq!(failure.limit.unwrap().setting, "limits.event_handlers");
+    assert!(failure.message.contains("2 scripts handle"), "{}", failure.message);
 }
