@@ -368,7 +368,7 @@ impl Builder {
         let executions = Executions::new(store.clone(), settings.executions.clone(), metrics.clone());
         let queue = Queue::new(store.clone());
         let places = Arc::new(Places::new(&self.settings));
-        let outbox = Outbox::new(store.clone(), places.clone(), queue.clone());
+        let outbox = Outbox::new(store.clone(), settings.events.clone(), places.clone(), queue.clone());
         let process = Arc::new(process(&mut self, store.clone(), outbox, metrics).await?);
         let settings = Arc::new(self.settings);
         let tokens = Arc::new(Tokens::new(store.clone()));

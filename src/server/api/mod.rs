@@ -7,6 +7,7 @@
 
 mod calls;
 mod document;
+mod events;
 mod executions;
 mod extract;
 mod me;
@@ -45,6 +46,7 @@ pub struct Api {
 fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(document::begin())
         .merge(calls::routes())
+        .merge(events::routes())
         .merge(executions::routes())
         .merge(me::routes())
         .merge(scripts::routes())

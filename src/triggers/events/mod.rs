@@ -5,14 +5,18 @@
 //! least once. The row stays for some time after the last of these jobs.
 
 mod filter;
+mod lifecycle;
 mod outbox;
+mod retention;
 mod rows;
 mod subscription;
 #[cfg(test)]
 mod tests;
 
 pub use filter::{Filter, Operator};
+pub use lifecycle::Told;
 pub use outbox::{Outbox, Published};
+pub use rows::{Attempt, Job};
 pub use subscription::Subscription;
 
 use crate::capabilities::events::{NAME, is_name};
@@ -64,6 +68,7 @@ pub struct Publisher {
 enum Source {
     Script,
     Api,
+    Host,
 }
 
 impl Source {
@@ -71,6 +76,7 @@ impl Source {
         match self {
             Source::Script => "script",
             Source::Api => "api",
+            Source::Host => "host",
         }
     }
 }

@@ -2,30 +2,36 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::subscription::Data;
-use super::{Event, New, OUTBOX_BYTES, Publisher, Refused, check, rows};
+use super::{Event, New, OUTBOX_BYTES, Publisher, Refused, check, retention, rows};
 use crate::queue::{self, NewJob, Queue, Trigger};
 use crate::runtime::limits::{Limit, Limits};
 use crate::scripts::Script;
 use crate::scripts::shelf::Places;
+use crate::settings::EventSettings;
 use crate::store::usage::{self, Room, Usage};
 use crate::store::{Connection, Store};
 use crate::tenant::quota::{Account, Quota};
 
 /// What an event takes up beside its texts, or so.
 const OVERHEAD: usize = 200;
-
 /// How often a script is tried that does not say.
 const ATTEMPTS: u32 = 5;
 
 /// The events of all tenants. Cheap to clone.
 #[derive(Clone)]
-pub struct Outbox {
-    store: Store,
+pub struct Outbox(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub store: Store,
+    pub settings: EventSettings,
     places: Arc<Places>,
     queue: Queue,
+    /// Told when a tenant has more in the outbox than is good.
+    pub over: Arc<Notify>,
 }
 
 /// An event that is durable.
@@ -36,18 +42,24 @@ pub struct Published {
     pub is_new: bool,
 }
 
+/// A script that handles an event, and what orders the event there.
+pub(super) type Handler = (Arc<Script>, Option<String>);
+
 /// An event with all that is written for it.
-struct Entry {
-    event: Event,
-    bytes: i64,
+pub(super) struct Entry {
+    pub event: Event,
+    pub bytes: i64,
     /// One for each script that handles it.
-    jobs: Vec<NewJob>,
+    pub jobs: Vec<NewJob>,
 }
 
 impl Outbox {
-    /// With the scripts that handle events.
-    pub fn new(store: Store, places: Arc<Places>, queue: Queue) -> Outbox {
-        Outbox { store, places, queue }
+    /// With the scripts that handle events. Deletes those that were kept long
+    /// enough from now on.
+    pub fn new(store: Store, settings: EventSettings, places: Arc<Places>, queue: Queue) -> Outbox {
+        let outbox = Outbox(Arc::new(Inner { store, settings, places, queue, over: Arc::default() }));
+        tokio::spawn(retention::keep_house(Arc::downgrade(&outbox.0)));
+        outbox
     }
 
     /// Publishes an event, and answers once it is durable.
@@ -76,19 +88,35 @@ impl Outbox {
         let entry = self.entry(publisher, new, &handlers);
         let is_handled = !entry.jobs.is_empty();
         let (owner, account) = (tenant.to_owned(), account.clone());
-        let written = self.store.write(tenant, move |connection| {
-            Box::pin(async move { write(connection, &owner, Some(&account), entry).await })
+        let written = self.0.store.write(tenant, move |connection| {
+            Box::pin(async move {
+                let (published, outbox, jobs) = write(connection, &owner, entry).await?;
+                if outbox.bytes > OUTBOX_BYTES {
+                    return Err(Refused::Full { events: outbox.items - 1 });
+                }
+                account.check(Quota::Jobs, jobs.items.max(0) as u64)?;
+                account.check(Quota::JobBytes, jobs.bytes.max(0) as u64)?;
+                Ok((published, outbox))
+            })
         });
-        let published = written.await?;
+        let (published, outbox) = written.await?;
+        if retention::is_much(outbox) {
+            self.0.over.notify_one();
+        }
         if is_handled && published.is_new {
-            self.queue.wake();
+            self.wake();
         }
         Ok(published)
     }
 
-    /// The scripts that handle an event now, each with what orders it there.
-    fn handlers(&self, tenant: &str, new: &New) -> Vec<(Arc<Script>, Option<String>)> {
-        let Some(place) = self.places.get(tenant) else { return Vec::new() };
+    /// Has hosts look for jobs at once.
+    pub fn wake(&self) {
+        self.0.queue.wake();
+    }
+
+    /// The scripts that handle an event now.
+    pub(super) fn handlers(&self, tenant: &str, new: &New) -> Vec<Handler> {
+        let Some(place) = self.0.places.get(tenant) else { return Vec::new() };
         let (shelf, data) = (place.shelf(), Data::new(&new.data));
         let handlers = shelf.handlers().filter_map(|script| {
             let subscription = script.event.as_ref().filter(|event| event.wants(&new.name, &data))?;
@@ -97,8 +125,8 @@ impl Outbox {
         handlers.collect()
     }
 
-    fn entry(&self, publisher: Publisher, new: New, handlers: &[(Arc<Script>, Option<String>)]) -> Entry {
-        let now = self.store.now();
+    pub(super) fn entry(&self, publisher: Publisher, new: New, handlers: &[Handler]) -> Entry {
+        let now = self.0.store.now();
         let depth = publisher.depth();
         let Publisher { source, script, execution, user, cause } = publisher;
         let texts = [&new.name, &new.data, &script, &execution];
@@ -118,7 +146,7 @@ impl Outbox {
             deliver_at: new.delay.filter(|delay| *delay > 0.0).map(|delay| now + (delay * 1e3).round() as i64),
             created_at: now,
         };
-        let job = |(script, order_key): &(Arc<Script>, Option<String>)| NewJob {
+        let job = |(script, order_key): &Handler| NewJob {
             input: None,
             cause: Some(event.id.clone()),
             depth: depth + 1,
@@ -133,6 +161,7 @@ impl Outbox {
     }
 
     /// A tenant's events of a name, or all, the newest first and older than one.
+    /// Their data is left out.
     pub async fn list(
         &self,
         tenant: &str,
@@ -142,7 +171,8 @@ impl Outbox {
     ) -> sqlx::Result<Vec<Event>> {
         let tenant = tenant.to_owned();
         let (name, before) = (name.map(str::to_owned), before.map(str::to_owned));
-        self.store
+        self.0
+            .store
             .read(move |connection| {
                 Box::pin(
                     async move { rows::list(connection, &tenant, name.as_deref(), before.as_deref(), limit).await },
@@ -153,34 +183,42 @@ impl Outbox {
 
     pub async fn get(&self, tenant: &str, id: &str) -> sqlx::Result<Option<Event>> {
         let (tenant, id) = (tenant.to_owned(), id.to_owned());
-        self.store.read(move |connection| Box::pin(async move { rows::get(connection, &tenant, &id).await })).await
+        self.0.store.read(move |connection| Box::pin(async move { rows::get(connection, &tenant, &id).await })).await
+    }
+
+    /// The jobs of an event that are not done, and the attempts that there were.
+    pub async fn handling(&self, tenant: &str, id: &str) -> sqlx::Result<(Vec<rows::Job>, Vec<rows::Attempt>)> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.0
+            .store
+            .read(move |connection| {
+                Box::pin(async move {
+                    let jobs = rows::jobs(connection, &tenant, &id).await?;
+                    Ok((jobs, rows::attempts(connection, &tenant, &id).await?))
+                })
+            })
+            .await
     }
 }
 
-/// Writes an event in its tenant's turn. Without an account, quotas do not count.
-async fn write(
+/// Writes an event in its tenant's turn. Answers what the outbox takes up then,
+/// and the jobs where there are any of it.
+pub(super) async fn write(
     connection: &mut Connection,
     tenant: &str,
-    account: Option<&Account>,
     entry: Entry,
-) -> Result<Published, Refused> {
+) -> sqlx::Result<(Published, Usage, Usage)> {
     let Entry { event, bytes, jobs } = entry;
     if let Some(key) = &event.dedup_key
         && let Some(id) = rows::known(connection, tenant, &event.name, key).await?
     {
-        return Ok(Published { id, is_new: false });
+        return Ok((Published { id, is_new: false }, Usage::default(), Usage::default()));
     }
-    let used = usage::add(connection, tenant, Room::Outbox, Usage { items: 1, bytes }).await?;
-    if used.bytes > OUTBOX_BYTES {
-        return Err(Refused::Full { events: used.items - 1 });
-    }
+    let outbox = usage::add(connection, tenant, Room::Outbox, Usage { items: 1, bytes }).await?;
     rows::insert(connection, tenant, &event, bytes).await?;
-    if !jobs.is_empty() {
-        let inserted = queue::insert(connection, tenant, event.created_at, &jobs).await?;
-        if let Some(account) = account {
-            account.check(Quota::Jobs, inserted.used.items.max(0) as u64)?;
-            account.check(Quota::JobBytes, inserted.used.bytes.max(0) as u64)?;
-        }
-    }
-    Ok(Published { id: event.id, is_new: true })
+    let used = match jobs.is_empty() {
+        true => Usage::default(),
+        false => queue::insert(connection, tenant, event.created_at, &jobs).await?.used,
+    };
+    Ok((Published { id: event.id, is_new: true }, outbox, used))
 }

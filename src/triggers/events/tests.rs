@@ -8,6 +8,7 @@ use crate::scripts::shelf::Places;
 use crate::settings::{ScriptKind, ScriptSettings, Settings, TenantSettings};
 use crate::store::clock::Clock;
 use crate::store::fixture::{identity, on_both_databases};
+use crate::store::usage::{self, Room, Usage};
 use crate::store::{Kind, Store};
 use crate::tenant::Tenant;
 use crate::tenant::quota::{Account, Ledger, Quotas};
@@ -21,10 +22,13 @@ on_both_databases!(
     a_dedup_key_names_one_event,
     a_chain_ends,
     each_script_that_wants_an_event_has_a_job_for_it,
-    what_cannot_be_queued_is_not_published
+    what_cannot_be_queued_is_not_published,
+    events_go_once_they_are_old_and_no_job_needs_them,
+    what_comes_of_what_the_host_tells_causes_nothing_more
 );
 
 struct Scene {
+    clock: Clock,
     store: Store,
     outbox: Outbox,
     limits: Limits,
@@ -64,9 +68,9 @@ impl Scene {
         });
         let settings = Settings { tenants: tenants.into(), scripts, ..Settings::default() };
         let places = Arc::new(Places::new(&settings));
-        let outbox = Outbox::new(store.clone(), places, Queue::new(store.clone()));
-        let account = Ledger::new(quotas, Default::default(), clock).account("a");
-        Scene { store, outbox, limits: Limits::default(), account }
+        let outbox = Outbox::new(store.clone(), settings.events.clone(), places, Queue::new(store.clone()));
+        let account = Ledger::new(quotas, Default::default(), clock.clone()).account("a");
+        Scene { clock, store, outbox, limits: Limits::default(), account }
     }
 
     /// Script, event, order key, state, time and attempts of all jobs, in their order.
@@ -92,6 +96,29 @@ impl Scene {
 
     async fn publish_as(&self, publisher: Publisher, new: New) -> Result<Published, Refused> {
         self.outbox.publish("a", &self.limits, &self.account, publisher, new).await
+    }
+
+    async fn tell(&self, told: Told) -> bool {
+        let outbox = self.outbox.clone();
+        let told: sqlx::Result<bool> = self
+            .store
+            .write("a", move |connection| Box::pin(async move { outbox.tell(connection, "a", told).await }))
+            .await;
+        told.unwrap()
+    }
+
+    async fn run(&self, sql: &'static str) {
+        let done: sqlx::Result<()> = self
+            .store
+            .write("a", move |connection| Box::pin(async move { sqlx::query(sql).execute(connection).await.map(drop) }))
+            .await;
+        done.unwrap();
+    }
+
+    async fn used(&self) -> Usage {
+        let used: sqlx::Result<Usage> =
+            self.store.read(|connection| Box::pin(usage::of(connection, "a", Room::Outbox))).await;
+        used.unwrap()
     }
 
     /// What a script is told that publishes it.
@@ -148,7 +175,8 @@ async fn a_published_event_is_in_the_outbox_of_its_tenant_alone(kind: Kind) {
     assert_eq!(all[0].deliver_at, Some(NOW + 1500));
     let named = scene.outbox.list("a", Some("client.moved"), None, 100).await.unwrap();
     assert_eq!(named.len(), 1);
-    assert_eq!(scene.outbox.list("a", None, Some(&second.id), 100).await.unwrap(), [expected]);
+    let without_data = Event { data: String::new(), ..expected };
+    assert_eq!(scene.outbox.list("a", None, Some(&second.id), 100).await.unwrap(), [without_data]);
     assert!(scene.events("b").await.is_empty());
     assert_eq!(scene.outbox.get("b", &first.id).await.unwrap(), None);
 }
@@ -210,7 +238,8 @@ async fn a_dedup_key_names_one_event(kind: Kind) {
     assert_eq!(again, Published { id: first.id.clone(), is_new: false });
     assert!(scene.publish(keyed("order.paid", "3")).await.unwrap().is_new, "of another name");
     let all = scene.events("a").await;
-    assert_eq!(all.iter().map(|event| event.data.as_str()).collect::<Vec<_>>(), ["3", "1"]);
+    assert_eq!(all.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["order.paid", "order.created"]);
+    assert_eq!(scene.outbox.get("a", &first.id).await.unwrap().unwrap().data, "1");
 }
 
 async fn a_chain_ends(kind: Kind) {
@@ -299,4 +328,52 @@ async fn what_cannot_be_queued_is_not_published(kind: Kind) {
     let failure = scene.refusal(event("order.created", "4")).await;
     assert_eq!(failure.limit.unwrap().setting, "limits.event_handlers");
     assert!(failure.message.contains("2 scripts handle"), "{}", failure.message);
+}
+
+async fn events_go_once_they_are_old_and_no_job_needs_them(kind: Kind) {
+    const DAY: Millis = 24 * 60 * 60 * 1000;
+    let scripts = vec![script("a", "handler", json!({ "events": ["order.*"] }))];
+    let scene = Scene::with(kind, scripts, Quotas::default()).await;
+    let handled = scene.publish(event("order.created", "1")).await.unwrap();
+    scene.publish(event("nobody.wants.it", &json!("x".repeat(1000)).to_string())).await.unwrap();
+    scene.clock.advance(7 * DAY + 1);
+    let fresh = scene.publish(event("nobody.wants.it", "3")).await.unwrap();
+    scene.outbox.delete_old().await.unwrap();
+    let left = |events: Vec<Event>| events.into_iter().map(|event| event.id).collect::<Vec<_>>();
+    assert_eq!(left(scene.events("a").await), [fresh.id.clone(), handled.id]);
+    let used = scene.used().await;
+    assert!(used.items == 2 && (400..800).contains(&used.bytes), "{used:?}");
+
+    scene.run("DELETE FROM jobs").await;
+    scene.outbox.delete_old().await.unwrap();
+    assert_eq!(left(scene.events("a").await), [fresh.id]);
+    // Before their time, where there is too much.
+    scene.run("UPDATE usage SET bytes = 200000000 WHERE room = 'outbox'").await;
+    scene.outbox.delete_old().await.unwrap();
+    assert!(scene.events("a").await.is_empty());
+}
+
+async fn what_comes_of_what_the_host_tells_causes_nothing_more(kind: Kind) {
+    let scripts = vec![script("a", "handler", json!({ "events": ["*"] }))];
+    let scene = Scene::with(kind, scripts, Quotas::default()).await;
+    let told = |cause: Option<&str>| Told {
+        name: "execution.failed",
+        data: json!({}),
+        script: "script-1".into(),
+        execution: "execution-1".into(),
+        cause: cause.map(|event| Cause { event: event.into(), depth: 1 }),
+        dedup_key: None,
+    };
+    let first = scene.publish(event("order.created", "1")).await.unwrap();
+    assert!(scene.tell(told(Some(&first.id))).await, "of an event of a script's");
+    let failed = scene.outbox.list("a", Some("execution.failed"), None, 1).await.unwrap().remove(0);
+    assert_eq!((failed.source.as_str(), failed.cause), ("host", Some(first.id)));
+
+    let mut identity = Identity::clone(&identity("a"));
+    identity.execution.cause = Some(Cause { event: failed.id.clone(), depth: 2 });
+    let then = scene.publish_as(Publisher::script(&identity), event("alarm.rung", "1")).await.unwrap();
+    assert!(!scene.tell(told(Some(&failed.id))).await);
+    assert!(!scene.tell(told(Some(&then.id))).await);
+    assert_eq!(scene.events("a").await.len(), 3);
+    assert!(!scene.tell(Told { script: "handler".into(), ..told(None) }).await, "nobody is told of themselves");
 }

@@ -13,6 +13,8 @@ const ALL: &[&str] = &[
     "Script.Execution.Read",
     "Script.Grant",
     "Token.Manage",
+    "Event.Publish",
+    "Event.Read",
 ];
 
 /// Method, route, a path of it, a body, the permission it needs, and the status
@@ -37,6 +39,9 @@ const ROUTES: &[(&str, &str, &str, &str, &str, u16)] = &[
     ("GET", "/api/executions/{id}", "/api/executions/none", "", "Script.Execution.Read", 404),
     ("GET", "/api/executions/{id}/logs", "/api/executions/none/logs", "", "Script.Execution.Read", 404),
     ("POST", "/api/executions/{id}/cancel", "/api/executions/none/cancel", "", "Script.Execute", 404),
+    ("GET", "/api/events", "", "", "Event.Read", 200),
+    ("POST", "/api/events", "", r#"{"name": "a"}"#, "Event.Publish", 202),
+    ("GET", "/api/events/{event}", "/api/events/none", "", "Event.Read", 404),
     ("GET", "/api/tokens", "", "", "Token.Manage", 200),
     ("POST", "/api/tokens", "", r#"{"name": "a", "scopes": ["Token.Manage"]}"#, "Token.Manage", 201),
     ("DELETE", "/api/tokens/{token}", "/api/tokens/none", "", "Token.Manage", 404),
