@@ -18,6 +18,7 @@ use url::Url;
 use super::database::{self, DatabaseTable};
 use super::error::Fault;
 use super::jwt::{self, AuthTable};
+use super::queue::{self, QueueTable};
 use super::services::{self, ServiceTable};
 use super::store::{self, StoreTable};
 use super::{
@@ -46,7 +47,7 @@ const MAX_COUNT: u64 = 1_000_000;
 /// Each is some series of numbers that somebody keeps.
 const MAX_SERIES: u64 = 100_000;
 /// One tenant's executions on record.
-const MAX_EXECUTIONS: u64 = 1_000_000_000;
+pub(super) const MAX_EXECUTIONS: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * 1000;
 /// How long executions are kept at most, in milliseconds.
 const TEN_YEARS: u64 = 3650 * DAY;
@@ -71,6 +72,7 @@ struct File {
     http: HttpTable,
     executions: ExecutionTable,
     events: EventTable,
+    queue: QueueTable,
     metrics: MetricsTable,
     smtp: Option<SmtpTable>,
     secrets: SecretsTable,
@@ -94,6 +96,7 @@ struct ServerTable {
     max_connections: Option<Spanned<Scalar>>,
     max_requests: Option<Spanned<Scalar>>,
     shutdown_grace: Option<Spanned<Scalar>>,
+    access_log: Option<bool>,
     tls: Option<TlsTable>,
 }
 
@@ -360,6 +363,7 @@ impl Reader<'_> {
         duration(&file.server.header_timeout, &mut server.header_timeout)?;
         duration(&file.server.body_timeout, &mut server.body_timeout)?;
         duration(&file.server.shutdown_grace, &mut server.shutdown_grace)?;
+        server.access_log = file.server.access_log.unwrap_or(server.access_log);
         for (setting, value) in [
             (&file.server.max_connections, &mut server.max_connections),
             (&file.server.max_requests, &mut server.max_requests),
@@ -392,6 +396,7 @@ impl Reader<'_> {
         };
         executions(&file.executions, &mut settings.executions)?;
         keep(&file.events.keep, &mut settings.events.keep)?;
+        queue::read(&file.queue, &mut settings.queue)?;
         let metrics = &mut settings.metrics;
         metrics.listen = file.metrics.listen.as_ref().map(address).transpose()?;
         for (setting, value) in [
@@ -821,18 +826,6 @@ fn network(text: &Spanned<String>) -> Result<IpNet, Fault> {
     })
 }
 
-/// How long something is kept.
-fn keep(setting: &Option<Spanned<Scalar>>, value: &mut Duration) -> Result<(), Fault> {
-    let Some(setting) = setting else { return Ok(()) };
-    let read = humantime::parse_duration(&setting.as_ref().0)
-        .ok()
-        .filter(|time| (MINUTE..=TEN_YEARS).contains(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
-    *value = read.ok_or_else(|| {
-        Fault::new(setting.span(), "this takes a time from `1m` to ten years").help("write it as `30d` or `12h`")
-    })?;
-    Ok(())
-}
-
 fn executions(table: &ExecutionTable, settings: &mut ExecutionSettings) -> Result<(), Fault> {
     settings.record = table.record.unwrap_or(settings.record);
     keep(&table.keep, &mut settings.keep)?;
@@ -841,6 +834,18 @@ fn executions(table: &ExecutionTable, settings: &mut ExecutionSettings) -> Resul
     }
     size(&table.max_bytes_per_tenant, 1 << 20..=1 << 50, &mut settings.max_bytes_per_tenant)?;
     size(&table.max_result, 0..=MAX_BODY, &mut settings.max_result)
+}
+
+/// How long something is kept.
+pub(super) fn keep(setting: &Option<Spanned<Scalar>>, value: &mut Duration) -> Result<(), Fault> {
+    let Some(keep) = setting else { return Ok(()) };
+    let read = humantime::parse_duration(&keep.as_ref().0)
+        .ok()
+        .filter(|time| (MINUTE..=TEN_YEARS).contains(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+    *value = read.ok_or_else(|| {
+        Fault::new(keep.span(), "this takes a time from `1m` to ten years").help("write it as `30d` or `12h`")
+    })?;
+    Ok(())
 }
 
 fn smtp(table: &SmtpTable) -> Result<SmtpSettings, Fault> {

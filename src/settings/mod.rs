@@ -9,6 +9,7 @@ mod error;
 pub mod explain;
 mod file;
 mod jwt;
+mod queue;
 mod services;
 mod store;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use sha2::{Digest, Sha256};
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use jwt::{Jwks, JwtSettings};
+pub use queue::{MAX_ATTEMPTS, QueueSettings};
 pub use store::StoreSettings;
 
 use crate::capabilities::grant;
@@ -63,6 +65,7 @@ pub struct Settings {
     pub http: HttpSettings,
     pub executions: ExecutionSettings,
     pub events: EventSettings,
+    pub queue: QueueSettings,
     pub metrics: MetricsSettings,
     pub smtp: Option<SmtpSettings>,
     /// The keys that secrets are encrypted with. Ids are unique.
@@ -104,6 +107,9 @@ pub struct ServerSettings {
     /// Beyond the longest script timeout, how long requests under way may take
     /// to end after the host was told to stop.
     pub shutdown_grace: Duration,
+    /// Whether the log has a line for each request. An execution has its record
+    /// all the same.
+    pub access_log: bool,
 }
 
 /// `[server.tls]`: files in PEM, read again when they change.
@@ -355,6 +361,7 @@ impl Default for Settings {
             http: HttpSettings::default(),
             executions: ExecutionSettings::default(),
             events: EventSettings::default(),
+            queue: QueueSettings::default(),
             metrics: MetricsSettings::default(),
             smtp: None,
             secrets: Keys::default(),
@@ -383,6 +390,7 @@ impl Default for ServerSettings {
             // Times `max_body`, this bounds the memory that callers can claim.
             max_requests: 512,
             shutdown_grace: Duration::from_secs(5),
+            access_log: true,
         }
     }
 }

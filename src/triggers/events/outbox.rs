@@ -11,16 +11,13 @@ use crate::queue::{self, NewJob, Queue, Trigger};
 use crate::runtime::limits::{Limit, Limits};
 use crate::scripts::Script;
 use crate::scripts::shelf::Places;
-use crate::settings::EventSettings;
+use crate::settings::{EventSettings, Settings};
 use crate::store::usage::{self, Room, Usage};
 use crate::store::{Connection, Store};
 use crate::tenant::quota::{Account, Quota};
 
 /// What an event takes up beside its texts, or so.
 const OVERHEAD: usize = 200;
-/// How often a script is tried that does not say.
-const ATTEMPTS: u32 = 5;
-
 /// The events of all tenants. Cheap to clone.
 #[derive(Clone)]
 pub struct Outbox(pub(super) Arc<Inner>);
@@ -28,6 +25,8 @@ pub struct Outbox(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub store: Store,
     pub settings: EventSettings,
+    /// How often a script is tried that does not say.
+    attempts: u32,
     places: Arc<Places>,
     queue: Queue,
     /// Told when a tenant has more in the outbox than is good.
@@ -56,8 +55,9 @@ pub(super) struct Entry {
 impl Outbox {
     /// With the scripts that handle events. Deletes those that were kept long
     /// enough from now on.
-    pub fn new(store: Store, settings: EventSettings, places: Arc<Places>, queue: Queue) -> Outbox {
-        let outbox = Outbox(Arc::new(Inner { store, settings, places, queue, over: Arc::default() }));
+    pub fn new(store: Store, settings: &Settings, places: Arc<Places>, queue: Queue) -> Outbox {
+        let (attempts, settings) = (settings.queue.attempts, settings.events.clone());
+        let outbox = Outbox(Arc::new(Inner { store, settings, attempts, places, queue, over: Arc::default() }));
         tokio::spawn(retention::keep_house(Arc::downgrade(&outbox.0)));
         outbox
     }
@@ -153,7 +153,7 @@ impl Outbox {
             priority: new.priority.unwrap_or_default(),
             run_at: event.deliver_at,
             order_key: order_key.clone(),
-            attempts: script.event.as_ref().and_then(|event| event.attempts).unwrap_or(ATTEMPTS).into(),
+            attempts: script.event.as_ref().and_then(|event| event.attempts).unwrap_or(self.0.attempts).into(),
             ..NewJob::new(&script.id, Trigger::Event)
         };
         let jobs = handlers.iter().map(job).collect();

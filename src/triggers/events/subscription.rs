@@ -11,13 +11,12 @@ use super::KEY;
 use super::filter::{self, Filter};
 use crate::capabilities::events::Pattern;
 use crate::hexadecimal;
+use crate::settings::MAX_ATTEMPTS;
 use crate::tenant::permission;
 
 /// Names of events that one script handles.
 const EVENTS: usize = 50;
 const FILTERS: usize = 20;
-/// How often a script may be tried for one event.
-const ATTEMPTS: u32 = 100;
 
 /// What a script handles.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -62,8 +61,8 @@ impl Subscription {
             let message = "Name a member of the event's data, such as `id` or `order.id`.";
             return Err(("ordered_by".into(), message.to_owned()));
         }
-        if self.attempts.is_some_and(|attempts| !(1..=ATTEMPTS).contains(&attempts)) {
-            return Err(("attempts".into(), format!("This is a number from 1 to {ATTEMPTS}.")));
+        if self.attempts.is_some_and(|attempts| !(1..=MAX_ATTEMPTS).contains(&u64::from(attempts))) {
+            return Err(("attempts".into(), format!("This is a number from 1 to {MAX_ATTEMPTS}.")));
         }
         Ok(())
     }

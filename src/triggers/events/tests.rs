@@ -68,7 +68,7 @@ impl Scene {
         });
         let settings = Settings { tenants: tenants.into(), scripts, ..Settings::default() };
         let places = Arc::new(Places::new(&settings));
-        let outbox = Outbox::new(store.clone(), settings.events.clone(), places, Queue::new(store.clone()));
+        let outbox = Outbox::new(store.clone(), &settings, places, Queue::new(store.clone()));
         let account = Ledger::new(quotas, Default::default(), clock.clone()).account("a");
         Scene { clock, store, outbox, limits: Limits::default(), account }
     }
