@@ -432,10 +432,10 @@ impl Builder {
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
         let people = People::new(users, settings.service_accounts.iter().cloned());
         let metrics = Arc::new(Metrics::new(&settings.metrics));
-        let executions = Executions::new(store.clone(), settings.executions.clone(), metrics.clone());
         let queue = Queue::new(store.clone());
         let places = Arc::new(Places::new(&self.settings));
         let outbox = Outbox::new(store.clone(), settings, places.clone(), queue.clone());
+        let executions = Executions::new(store.clone(), settings.executions.clone(), metrics.clone(), outbox.clone());
         let process = Arc::new(process(&mut self, store.clone(), outbox, metrics).await?);
         let settings = Arc::new(self.settings);
         let tokens = Arc::new(Tokens::new(store.clone()));

@@ -7,13 +7,17 @@ use serde_json::{Value, json};
 
 use super::outbox::write;
 use super::{New, OUTBOX_BYTES, Outbox, Publisher, Source, rows};
+use crate::executions::{Origin, Status};
 use crate::scripts::Stored;
 use crate::store::Connection;
 use crate::store::usage::{self, Room};
-use crate::tenant::Cause;
+use crate::tenant::{Cause, Identity};
 
 /// A tenant with so many jobs is told no more until some are done.
 const MOST_JOBS: i64 = 20_000;
+
+/// Bytes of an error's message.
+const ERROR: usize = 1_000;
 
 /// Something that the host tells.
 #[derive(Debug)]
@@ -44,6 +48,60 @@ impl Told {
             dedup_key: None,
         }
     }
+
+    /// That an execution came to a bad end: `execution.failed`. `error` is JSON.
+    pub fn of_failure(
+        identity: &Identity,
+        trigger: &str,
+        origin: &Origin,
+        status: Status,
+        error: Option<&str>,
+    ) -> Told {
+        let Identity { script, execution, .. } = identity;
+        let attempt = origin.attempt.as_ref();
+        let about = json!({
+            "id": execution.id, "script": { "id": script.id, "name": script.name }, "version": origin.version,
+            "trigger": trigger, "status": status.name(), "error": brief(error),
+            "job": attempt.map(|attempt| &attempt.job), "attempt": attempt.map(|attempt| attempt.number),
+        });
+        Told {
+            name: "execution.failed",
+            data: json!({ "execution": about }),
+            script: script.id.clone(),
+            execution: execution.id.clone(),
+            cause: execution.cause.clone(),
+            // Its record may be written twice, where the database did not say that it was.
+            dedup_key: Some(execution.id.clone()),
+        }
+    }
+
+    /// That a job has used up its attempts: `job.dead`. `error` is JSON.
+    pub fn of_dead_job(id: &str, script: &str, attempts: i64, cause: Option<Cause>, error: Option<&str>) -> Told {
+        let about = json!({
+            "id": id, "script": { "id": script }, "attempts": attempts, "error": brief(error),
+            "event": cause.as_ref().map(|cause| &cause.event),
+        });
+        Told {
+            name: "job.dead",
+            data: json!({ "job": about }),
+            script: script.to_owned(),
+            execution: String::new(),
+            cause,
+            dedup_key: None,
+        }
+    }
+}
+
+/// The name and the beginning of the message of an error.
+fn brief(error: Option<&str>) -> Value {
+    let Some(Value::Object(error)) = error.and_then(|error| serde_json::from_str(error).ok()) else {
+        return Value::Null;
+    };
+    let text = |member: &str| {
+        let text = error.get(member).and_then(Value::as_str).unwrap_or_default();
+        text[..text.floor_char_boundary(ERROR)].to_owned()
+    };
+    json!({ "name": text("name"), "message": text("message") })
 }
 
 impl Outbox {

@@ -5,7 +5,8 @@ use super::*;
 on_both_databases!(
     an_application_publishes_events,
     what_cannot_be_published_is_told,
-    the_host_tells_of_scripts_where_somebody_listens
+    the_host_tells_of_scripts_where_somebody_listens,
+    the_host_tells_of_failures_where_somebody_listens
 );
 
 const HANDLER: &str = "export default (event) => event.name";
@@ -128,4 +129,29 @@ async fn the_host_tells_of_scripts_where_somebody_listens(kind: Kind) {
     let event = host.get(&format!("/api/events/{}", events["items"][0]["id"].as_str().unwrap())).await;
     assert_eq!((&event["source"], &event["data"]["script"]["name"]), (&json!("host"), &json!("watched")));
     assert_eq!(event["data"]["script"]["deployed"], 1);
+}
+
+async fn the_host_tells_of_failures_where_somebody_listens(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
+    let throws = "export default () => { throw new RangeError('too far'); }";
+    host.add(json!({ "name": "throws", "type": "embedded" }), &[throws]).await;
+    host.deploy("throws", 1).await;
+    host.add(handler("listens", json!({ "events": ["execution.failed"] })), &[throws]).await;
+    host.deploy("listens", 1).await;
+    let mut ids = Vec::new();
+    for name in ["throws", "listens"] {
+        let run = host.ask("ann", "POST", &format!("/api/scripts/{name}/run"), json!({ "input": 1 })).await;
+        ids.push(run.json["id"].clone());
+    }
+    host.host.executions().settle().await;
+    let listed = host.get("/api/events").await;
+    let events = listed["items"].as_array().unwrap();
+    assert_eq!(events.len(), 1, "who listens is not told of itself: {events:?}");
+    let event = host.get(&format!("/api/events/{}", events[0]["id"].as_str().unwrap())).await;
+    assert_eq!((&event["name"], &event["source"]), (&json!("execution.failed"), &json!("host")));
+    let failed = &event["data"]["execution"];
+    assert_eq!((&failed["id"], &failed["status"], &failed["trigger"]), (&ids[0], &json!("failed"), &json!("api")));
+    assert_eq!(failed["error"], json!({ "name": "RangeError", "message": "too far" }));
+    assert_eq!(failed["script"]["name"], "throws");
+    assert_eq!(event["jobs"].as_array().unwrap().len(), 1);
 }
