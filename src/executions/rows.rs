@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, LazyLock};
 
+use sqlx::Arguments;
 use sqlx::any::AnyArguments;
 use sqlx::error::BoxDynError;
-use sqlx::{Arguments, Database, Sqlite};
 
 use super::model::Execution;
-use crate::store::Connection;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
+use crate::store::{Connection, Kind};
 
 /// A record as it is written.
 #[derive(Debug)]
@@ -56,23 +56,15 @@ const SIZES: [usize; 3] = [32, 4, 1];
 
 /// By size, for SQLite and for PostgreSQL.
 static INSERTS: LazyLock<[(String, String); 3]> =
-    LazyLock::new(|| SIZES.map(|rows| (insert(rows, |_| "?".to_owned()), insert(rows, |number| format!("${number}")))));
+    LazyLock::new(|| SIZES.map(|rows| (insert(rows, Kind::Sqlite), insert(rows, Kind::Postgres))));
 
-/// `place` stands for a value by its number, from 1. For each value bound, sqlx
-/// asks SQLite for the name of its place, which SQLite finds by reading all names
-/// before it: with this many, that took longer than the insert. `?` has none.
-fn insert(rows: usize, place: fn(usize) -> String) -> String {
-    let row = |row: usize| {
-        let places: Vec<String> = (1..=COLUMNS).map(|column| place(row * COLUMNS + column)).collect();
-        format!("({})", places.join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
+fn insert(rows: usize, kind: Kind) -> String {
     format!(
         "INSERT INTO executions (tenant, id, script_id, script, version, triggered_by, user_id, trace_id, status,
          started_at, ended_at, queue_us, duration_us, fuel, memory_bytes, host_calls, error, result, result_bytes,
          log_lines, alive_at, bytes, job, attempt, cause) VALUES {}
          ON CONFLICT DO NOTHING RETURNING bytes",
-        rows.join(", ")
+        kind.places(rows, COLUMNS)
     )
 }
 
@@ -123,7 +115,7 @@ fn values(tenant: &str, rows: &[&Row]) -> Result<AnyArguments, BoxDynError> {
 pub async fn insert_one(connection: &mut Connection, tenant: &str, row: &Row) -> sqlx::Result<()> {
     let values = values(tenant, &[row]).map_err(sqlx::Error::Encode)?;
     let [.., (sqlite, postgres)] = &*INSERTS;
-    let sql = if connection.backend_name() == Sqlite::NAME { sqlite } else { postgres };
+    let sql = if Kind::of(connection) == Kind::Sqlite { sqlite } else { postgres };
     let inserted: Option<i64> = sqlx::query_scalar_with(sql.as_str(), values).fetch_optional(&mut *connection).await?;
     if let Some(bytes) = inserted {
         usage::add(connection, tenant, Room::Executions, Usage { items: 1, bytes }).await?;
@@ -136,7 +128,7 @@ pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, work: 
     let mut more = Usage::default();
     let (known, new): (Vec<&Row>, Vec<&Row>) = work.rows.iter().partition(|row| row.before.is_some());
     let mut new = new.as_slice();
-    let is_sqlite = connection.backend_name() == Sqlite::NAME;
+    let is_sqlite = Kind::of(connection) == Kind::Sqlite;
     for (size, (sqlite, postgres)) in SIZES.iter().zip(&*INSERTS) {
         let sql = if is_sqlite { sqlite } else { postgres };
         while let Some((some, rest)) = new.split_at_checked(*size) {

@@ -254,7 +254,7 @@ async fn a_job_that_fails_is_tried_again_later_until_it_is_dead(kind: Kind) {
         if attempt < 3 {
             assert_eq!(scene.states("a").await, ["delayed"]);
             let wait: Millis = scene.column("a", "run_at").await[0].parse::<Millis>().unwrap() - scene.clock.now();
-            let most = 2 * SECOND << (attempt - 1);
+            let most = (2 * SECOND) << (attempt - 1);
             assert!((most / 2..=most).contains(&wait), "{wait}");
             scene.clock.advance(wait - 1);
             assert_eq!(scene.work().await, 0, "not yet");

@@ -10,6 +10,7 @@ mod document;
 mod events;
 mod executions;
 mod extract;
+mod jobs;
 mod me;
 mod scripts;
 #[cfg(test)]
@@ -48,6 +49,7 @@ fn resources() -> OpenApiRouter<Api> {
         .merge(calls::routes())
         .merge(events::routes())
         .merge(executions::routes())
+        .merge(jobs::routes())
         .merge(me::routes())
         .merge(scripts::routes())
         .merge(tokens::routes())

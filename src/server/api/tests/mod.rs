@@ -2,6 +2,7 @@
 
 mod calls;
 mod events;
+mod jobs;
 mod permissions;
 mod scripts;
 mod tokens;
