@@ -39,7 +39,7 @@ test-faults: install
 bench: install
 	@command -v npm >/dev/null || { echo "The peers need Node.js 20 or later and npm: https://nodejs.org" >&2; exit 1; }
 	cd benches/peers && npm ci
-	tests/with-postgres cargo bench --locked
+	AIRLOCK_TEST_DURABLE=1 tests/with-postgres cargo bench --locked
 
 install:
 	@.ci/install

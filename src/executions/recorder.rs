@@ -194,7 +194,8 @@ impl Recorder {
                 Vec::new()
             }
             Err(reason) => {
-                tracing::error!(%reason, tenant_id = tenant, executions = ended.len(), "recording executions failed");
+                // The store says that it fails, and the counts what was left out for it.
+                tracing::debug!(%reason, tenant_id = tenant, executions = ended.len(), "recording executions failed");
                 let again = |ended: &mut Ended| {
                     ended.attempts += 1;
                     let again = ended.attempts < ATTEMPTS;

@@ -535,6 +535,52 @@ on_both_databases!(
     workers_do_jobs_until_they_are_told_to_stop,
 );
 
+/// It takes no connections, and has closed those there were.
+#[tokio::test]
+async fn a_database_that_goes_away_is_waited_for() {
+    use sqlx::Connection as _;
+
+    let scene = Scene::with(Kind::Postgres, "[queue]\nconcurrency = 4").await;
+    let mut url = url::Url::parse(scene.more.split('"').nth(1).unwrap()).unwrap();
+    let name = url.path().trim_start_matches('/').to_owned();
+    url.set_path("/postgres");
+    let mut admin = sqlx::PgConnection::connect(url.as_str()).await.unwrap();
+    let mut tell = async |sql: String| sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
+    scene.insert("a", (0..8).map(|n| to("wait", n + 200)).chain([to("fail", 1)]).collect()).await;
+    let workers = Workers::start(scene.host.clone());
+    while scene.host.executions().under_way() < 4 {
+        tokio::task::yield_now().await;
+    }
+    tell(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
+    tell(format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")).await;
+    while !workers.is_failing() {
+        tokio::task::yield_now().await;
+    }
+    // What runs ends meanwhile, and is held.
+    while scene.host.executions().under_way() > 4 {
+        tokio::task::yield_now().await;
+    }
+    tell(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
+    let states = async || -> Vec<String> {
+        let states: sqlx::Result<Vec<String>> = scene
+            .store()
+            .read(|connection| {
+                Box::pin(async move {
+                    sqlx::query_scalar("SELECT state FROM jobs ORDER BY input").fetch_all(connection).await
+                })
+            })
+            .await;
+        states.unwrap_or_else(|_| vec!["away".to_owned()])
+    };
+    while states().await != ["dead"] {
+        tokio::task::yield_now().await;
+    }
+    workers.stop(std::time::Duration::from_secs(10)).await;
+    let executions = scene.executions("a").await;
+    assert_eq!(executions.len(), 9);
+    assert!(executions.iter().all(|execution| execution.attempt == Some(1)), "{executions:?}");
+}
+
 #[test]
 fn a_job_waits_twice_as_long_after_each_failure_less_some_chance() {
     let settings = QueueSettings::default();

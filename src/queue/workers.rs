@@ -75,6 +75,12 @@ impl Workers {
         Workers { crew, stop, tasks }
     }
 
+    /// Whether the database failed last.
+    #[cfg(test)]
+    pub(super) fn is_failing(&self) -> bool {
+        self.crew.is_failing()
+    }
+
     /// Claims no more, gives back what has not begun, and waits for what has, but
     /// no longer than this. What is left then is anybody's.
     pub async fn stop(mut self, within: Duration) {

@@ -12,6 +12,7 @@
 use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -62,9 +63,10 @@ impl Turn {
 impl Writer {
     /// Writes over as many connections as the pool may have.
     pub fn new(pool: AnyPool, kind: Kind) -> Writer {
+        let failing = Arc::new(AtomicBool::new(false));
         let queues = (0..pool.options().get_max_connections()).map(|_| {
             let (queue, writes) = mpsc::unbounded_channel();
-            tokio::spawn(work(pool.clone(), kind, writes));
+            tokio::spawn(work(pool.clone(), kind, writes, failing.clone()));
             queue
         });
         Writer(queues.collect())
@@ -112,7 +114,9 @@ impl Writer {
     }
 }
 
-async fn work(pool: AnyPool, kind: Kind, mut writes: mpsc::UnboundedReceiver<Write>) {
+/// `failing`: whether the last commit of any queue has failed. A database that is
+/// away is told of once, not by each write that wants it.
+async fn work(pool: AnyPool, kind: Kind, mut writes: mpsc::UnboundedReceiver<Write>, failing: Arc<AtomicBool>) {
     let mut batch = Vec::with_capacity(BATCH);
     while writes.recv_many(&mut batch, BATCH).await > 0 {
         let mut done = Vec::with_capacity(batch.len());
@@ -120,8 +124,11 @@ async fn work(pool: AnyPool, kind: Kind, mut writes: mpsc::UnboundedReceiver<Wri
         // What was not run finds nobody to tell, which its caller takes for an
         // error.
         batch.clear();
-        if let Err(reason) = &durable {
-            tracing::error!(%reason, "a batch of writes failed");
+        if failing.swap(durable.is_err(), Ordering::Relaxed) != durable.is_err() {
+            match &durable {
+                Err(reason) => tracing::error!(%reason, "writing to the host's database fails"),
+                Ok(()) => tracing::info!("writing to the host's database goes on"),
+            }
         }
         for Done { tell, .. } in done {
             // An error can't be cloned, and each of them is owed one.
