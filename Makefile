@@ -1,5 +1,6 @@
 # `make run` serves the examples, `make test` checks everything, `make test-api`
-# asks a host what nobody thought of, `make bench` measures. Each installs what this machine lacks first.
+# asks a host what nobody thought of, `make test-faults` kills hosts for a while,
+# `make bench` measures. Each installs what this machine lacks first.
 
 LISTEN ?= 127.0.0.1:8080
 
@@ -12,7 +13,7 @@ export CARGO_TARGET_DIR
 # Where rustup puts cargo before the next login.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: run test test-api bench install
+.PHONY: run test test-api test-faults bench install
 
 run: install
 	cargo build --release --locked
@@ -31,6 +32,9 @@ test: install
 
 test-api: install
 	tests/with-postgres tests/schemathesis
+
+test-faults: install
+	AIRLOCK_FAULTS=full tests/with-postgres cargo test --release --locked --test faults -- --nocapture --test-threads=1
 
 bench: install
 	@command -v npm >/dev/null || { echo "The peers need Node.js 20 or later and npm: https://nodejs.org" >&2; exit 1; }

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 
 use crate::capabilities::grant::Operator;
 use crate::capabilities::services::Service;
-use crate::capabilities::{self, db, events, http, secrets, services, storage};
+use crate::capabilities::{self, db, http, secrets, services, storage};
 use crate::compile::{self, CompileError};
 use crate::executions::{Ending, Executions, Origin, Recording};
 use crate::files;
@@ -35,6 +35,7 @@ use crate::store::{self, Migrated, Store, expiry};
 use crate::tenant::quota::{Admission, Exceeded, Ledger, Refusal};
 use crate::tenant::token::Tokens;
 use crate::tenant::{Authority, Identity, People, Permissions, User};
+use crate::triggers::events::Outbox;
 
 /// The host's own database, in the data folder where settings name none.
 const STORE: &str = "airlock.db";
@@ -444,10 +445,11 @@ impl Builder {
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
         let people = People::new(users, settings.service_accounts.iter().cloned());
         let metrics = Arc::new(Metrics::new(&settings.metrics));
-        let executions = Executions::new(store.clone(), settings.executions.clone(), metrics.clone());
         let queue = Queue::new(store.clone());
-        let process = Arc::new(process(&mut self, store.clone(), metrics).await?);
         let places = Arc::new(Places::new(&self.settings));
+        let outbox = Outbox::new(store.clone(), settings, places.clone(), queue.clone());
+        let executions = Executions::new(store.clone(), settings.executions.clone(), metrics.clone(), outbox.clone());
+        let process = Arc::new(process(&mut self, store.clone(), outbox, metrics).await?);
         let settings = Arc::new(self.settings);
         let tokens = Arc::new(Tokens::new(store.clone()));
         let webhooks = Arc::new(Webhooks::new(store.clone(), process.clone()));
@@ -583,7 +585,12 @@ pub async fn migrate(settings: &Settings) -> Result<Migrated> {
 }
 
 /// Puts together what the process owns.
-async fn process(builder: &mut Builder, store: Store, metrics: Arc<Metrics>) -> Result<capabilities::Process> {
+async fn process(
+    builder: &mut Builder,
+    store: Store,
+    events: Outbox,
+    metrics: Arc<Metrics>,
+) -> Result<capabilities::Process> {
     let settings = &builder.settings;
     let db = match &settings.database {
         None => db::Process::new(settings.data.clone()),
@@ -625,7 +632,7 @@ async fn process(builder: &mut Builder, store: Store, metrics: Arc<Metrics>) -> 
         services: services::Process::new(&settings.services, services, db.clone(), notifications)?,
         db,
         tables: Arc::new(tables),
-        events: events::Process::new(store.clone()),
+        events,
         metrics,
         quotas: Ledger::new(settings.quotas.clone(), own.collect(), builder.clock.clone()),
         http,

@@ -37,3 +37,4 @@ pub mod server;
 pub mod settings;
 pub mod store;
 pub mod tenant;
+pub mod triggers;

@@ -102,6 +102,7 @@ fn every_example_is_tested() {
         .collect();
     names.sort();
     let tested = [
+        "daily-takings.js",
         "data-sync.js",
         "hello.js",
         "report-generator.js",
@@ -163,6 +164,17 @@ fn webhook_processor() {
     // The other tenant has another secret.
     let other = shop.example("webhook-processor.js", "globex", Some("webhook-request.json"));
     assert_eq!(other["status"], 401);
+}
+
+#[test]
+fn daily_takings() {
+    let shop = Shop::open();
+    let first = shop.example("daily-takings.js", "acme", Some("invoice-paid-event.json"));
+    assert_eq!(first, json!({ "total": 420, "again": false }));
+    let again = shop.example("daily-takings.js", "acme", Some("invoice-paid-event.json"));
+    assert_eq!(again, json!({ "total": 420, "again": true }));
+    let other = shop.example("daily-takings.js", "globex", Some("invoice-paid-event.json"));
+    assert_eq!(other["again"], false);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -32,6 +32,11 @@ const MORE: &[(&str, &str, &str)] = &[
             return { visits: await storage.increment('visits'), payments };
         }",
         "grants.tables = [\"payments (read)\"]\ngrants.capabilities = [\"storage\"]",
+    ),
+    (
+        "takings",
+        "export default async () => (await storage.list('takings/')).entries.map((day) => day.value.total);",
+        "grants.capabilities = [\"storage\"]",
     ),
     (
         "echo",
@@ -88,6 +93,7 @@ on_both_databases!(
     a_script_that_fails_tells_its_log_and_not_its_caller,
     what_is_under_way_ends_before_the_process_does,
     what_was_answered_outlives_a_host_that_is_killed,
+    what_a_script_publishes_reaches_who_handles_it,
 );
 
 /// A copy of `scripts-examples`, with [`MORE`].
@@ -331,6 +337,20 @@ fn each_tenant_is_served_from_its_own_data_which_outlives_the_process(project: P
     // The seed was not applied a second time, and the other tenant saw nothing.
     assert_eq!(host.get(january, MAYA).json()["summary"], acme["summary"]);
     assert_eq!(visits(&host, INES)["visits"], 1);
+}
+
+fn what_a_script_publishes_reaches_who_handles_it(project: Project) {
+    let host = project.serve();
+    let (headers, body) = webhook("webhook-request.json");
+    let paid = host.request("POST", "/webhooks/payments", Some(MAYA), &headers, &body);
+    assert_eq!(paid.status, 200, "{paid:?}");
+    let began = Instant::now();
+    while host.get("/takings", MAYA).json() != json!([420]) {
+        assert!(began.elapsed() < PATIENCE, "the event was not handled");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(host.get("/takings", INES).json(), json!([]));
+    assert!(host.stop().success());
 }
 
 fn bad_requests_are_refused_in_the_caller_s_terms(project: Project) {

@@ -22,7 +22,7 @@ pub struct Process {
     pub db: db::Process,
     /// The permissions that tables need.
     pub tables: std::sync::Arc<db::Rules>,
-    pub events: events::Process,
+    pub events: crate::triggers::events::Outbox,
     pub http: http::Process,
     pub metrics: std::sync::Arc<crate::metrics::Metrics>,
     /// What tenants may use of all of these, and have used.

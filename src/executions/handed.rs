@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::Executions;
 use super::ended::Ended;
 use super::model::{Execution, Status};
-use super::recorder::{OVERHEAD, chunk_from, end, plain, whole};
+use super::recorder::{self, OVERHEAD, chunk_from, end, plain, whole};
 use super::retention::is_over;
 use super::rows::{self, Row, Work};
 use crate::store::Connection;
@@ -40,12 +40,14 @@ impl Ending {
     pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, endings: &[&Ending]) -> sqlx::Result<()> {
         let mut work = Work::default();
         let mut executions = None;
+        let mut told = Vec::new();
         for ending in endings {
             let Ending { executions: of, ended, .. } = *ending;
             if !of.0.settings.record {
                 return Ok(());
             }
             executions = Some(of);
+            told.extend(recorder::told([ended]));
             let mut row = end(ended);
             let mut lines = 0;
             // The recorder may have written that it runs, and not know yet that it did.
@@ -70,9 +72,13 @@ impl Ending {
             }
         }
         let Some(executions) = executions else { return Ok(()) };
-        let saved = rows::save(connection, tenant, now, Arc::new(work)).await?;
+        let saved = rows::save(&mut *connection, tenant, now, Arc::new(work)).await?;
         if saved.usage.is_some_and(|usage| is_over(&executions.0.settings, usage)) {
             executions.0.over.notify_one();
+        }
+        for told in told {
+            // Whoever handles it is found at the next look.
+            executions.0.events.tell(&mut *connection, tenant, told).await?;
         }
         Ok(())
     }

@@ -44,6 +44,7 @@ use crate::settings::ExecutionSettings;
 use crate::store::Store;
 use crate::store::clock::Millis;
 use crate::tenant::Identity;
+use crate::triggers::events::Outbox;
 use ended::{Ended, Load, Message};
 use live::Registry;
 use recorder::Recorder;
@@ -67,6 +68,8 @@ struct Inner {
     /// Told when a tenant has more on record than it may.
     over: Arc<Notify>,
     followers: Arc<Semaphore>,
+    /// Tells of what failed.
+    events: Outbox,
 }
 
 /// An execution that is under way.
@@ -106,7 +109,7 @@ pub struct Recording {
 
 impl Executions {
     /// Begins to record, and to delete what is kept long enough.
-    pub fn new(store: Store, settings: ExecutionSettings, metrics: Arc<Metrics>) -> Executions {
+    pub fn new(store: Store, settings: ExecutionSettings, metrics: Arc<Metrics>, events: Outbox) -> Executions {
         let (queue, messages) = mpsc::channel(QUEUE);
         let registry = Arc::new(Registry::default());
         let load = Arc::new(Load::default());
@@ -118,11 +121,12 @@ impl Executions {
             load: load.clone(),
             metrics: metrics.clone(),
             over: over.clone(),
+            events: events.clone(),
         };
         tokio::spawn(recorder.run(messages));
         let followers = Arc::new(Semaphore::new(FOLLOWERS));
         let executions =
-            Executions(Arc::new(Inner { store, settings, registry, queue, load, metrics, over, followers }));
+            Executions(Arc::new(Inner { store, settings, registry, queue, load, metrics, over, followers, events }));
         tokio::spawn(retention::keep_house(Arc::downgrade(&executions.0)));
         executions
     }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::ended::{Ended, Load, Message};
 use super::live::Registry;
-use super::model::Execution;
+use super::model::{Execution, Status};
 use super::retention::is_over;
 use super::rows::{self, Chunk, Row, Saved, Work};
 use super::{NOT_RECORDED, Running};
@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::settings::ExecutionSettings;
 use crate::store::Store;
 use crate::store::clock::Millis;
+use crate::triggers::events::{Outbox, Told};
 
 /// How long what has ended may wait for more, to be written with it.
 const GATHER: Duration = Duration::from_millis(100);
@@ -46,6 +47,7 @@ pub struct Recorder {
     pub load: Arc<Load>,
     pub metrics: Arc<Metrics>,
     pub over: Arc<Notify>,
+    pub events: Outbox,
 }
 
 /// One transaction's work, and the executions that it writes.
@@ -160,10 +162,22 @@ impl Recorder {
         let work = Arc::new(work(&ended, &running, self.store.now()));
         let saved: sqlx::Result<Saved> = {
             let (work, of, now) = (work.clone(), tenant.clone(), self.store.now());
+            let (events, told) = (self.events.clone(), told(&ended));
             let save = self.store.write(&tenant, move |connection| {
-                Box::pin(async move { rows::save(connection, &of, now, work).await })
+                Box::pin(async move {
+                    let saved = rows::save(&mut *connection, &of, now, work).await?;
+                    let mut is_handled = false;
+                    for told in told {
+                        is_handled |= events.tell(&mut *connection, &of, told).await?;
+                    }
+                    Ok::<_, sqlx::Error>((saved, is_handled))
+                })
             });
-            save.await
+            let saved = save.await;
+            if matches!(saved, Ok((_, true))) {
+                self.events.wake();
+            }
+            saved.map(|(saved, _)| saved)
         };
         match saved {
             Ok(saved) => {
@@ -196,6 +210,16 @@ impl Recorder {
             }
         }
     }
+}
+
+/// What the host tells of those that failed.
+pub fn told<'a>(ended: impl IntoIterator<Item = &'a Ended>) -> Vec<Told> {
+    let failed = |ended: &&Ended| matches!(ended.status, Status::Failed | Status::Timeout | Status::Limit);
+    let tell = |ended: &Ended| {
+        let Running { identity, origin, .. } = &*ended.running;
+        Told::of_failure(identity, ended.running.trigger(), origin, ended.status, ended.error.as_deref())
+    };
+    ended.into_iter().filter(failed).map(tell).collect()
 }
 
 /// By tenant, and no more at once than others may wait for.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::queue::Queue;
 use crate::runtime::outcome::{self, LimitInfo, ScriptError};
 use crate::runtime::trace::Parent;
-use crate::settings::MetricsSettings;
+use crate::settings::{MetricsSettings, Settings};
 use crate::store::Kind;
 use crate::store::clock::Clock;
 use crate::store::fixture::{self, Lasting, on_both_databases};
@@ -31,7 +32,10 @@ impl Scene {
 
     fn with(store: Store, clock: Clock, settings: ExecutionSettings) -> Scene {
         let metrics = Arc::new(Metrics::new(&MetricsSettings::default()));
-        let executions = Executions::new(store.with_clock(clock.clone()), settings, metrics);
+        let store = store.with_clock(clock.clone());
+        let queue = Queue::new(store.clone());
+        let events = Outbox::new(store.clone(), &Settings::default(), Arc::default(), queue);
+        let executions = Executions::new(store, settings, metrics, events);
         Scene { executions, clock }
     }
 

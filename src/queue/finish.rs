@@ -14,6 +14,8 @@ use crate::settings::QueueSettings;
 use crate::store::Connection;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
+use crate::tenant::Cause;
+use crate::triggers::events::Told;
 
 /// Bytes that a job's error may have.
 const ERROR: usize = 4 << 10;
@@ -32,6 +34,19 @@ pub enum End {
 pub struct Done {
     pub job: Claimed,
     pub end: End,
+}
+
+impl Done {
+    /// What the host tells where this was the last attempt.
+    pub fn told(&self) -> Told {
+        let Done { job, end } = self;
+        let error = match end {
+            End::Ran(ending) => ending.error(),
+            End::NotBegun(_) => None,
+        };
+        let cause = job.cause.clone().map(|event| Cause { event, depth: job.depth });
+        Told::of_dead_job(&job.id, &job.script, job.attempt, cause, error)
+    }
 }
 
 /// What a transaction did with some jobs.

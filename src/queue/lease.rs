@@ -18,6 +18,8 @@ use super::{State, order};
 use crate::executions::{self, Lost};
 use crate::store::clock::Millis;
 use crate::store::{Connection, Store};
+use crate::tenant::Cause;
+use crate::triggers::events::Told;
 
 /// A host's death is not the script's fault: a job is tried so often at least
 /// before it is given up for that.
@@ -65,6 +67,7 @@ pub struct Orphan {
     triggered_by: String,
     version: Option<i64>,
     cause: Option<String>,
+    depth: i64,
     caller: Option<String>,
     order_key: Option<String>,
     attempt: i64,
@@ -73,13 +76,21 @@ pub struct Orphan {
     changed_at: Millis,
 }
 
+impl Orphan {
+    /// What the host tells where this was the last attempt.
+    pub fn told(&self) -> Told {
+        let cause = self.cause.clone().map(|event| Cause { event, depth: self.depth });
+        Told::of_dead_job(&self.id, &self.script, self.attempt, cause, None)
+    }
+}
+
 /// Some of them, of all tenants.
 pub async fn orphans(store: &Store) -> sqlx::Result<Vec<Orphan>> {
     store
         .read(|connection| {
             Box::pin(async move {
                 sqlx::query_as(
-                    "SELECT tenant, id, script, triggered_by, version, cause, caller, order_key, attempt, attempts,
+                    "SELECT tenant, id, script, triggered_by, version, cause, depth, caller, order_key, attempt, attempts,
                      host, changed_at FROM jobs
                      WHERE state = 'running' AND NOT EXISTS (SELECT 1 FROM hosts WHERE hosts.id = jobs.host)
                      ORDER BY number LIMIT $1",

@@ -18,6 +18,7 @@ use crate::store::fixture::{identity, on_both_databases, postgres};
 use crate::store::usage::{self, Room, Usage};
 use crate::tenant::quota::Quotas;
 use crate::tenant::{Authority, User};
+use crate::triggers::events::{New, Publisher};
 
 const NOW: Millis = 1_700_000_000_000;
 const SECOND: Millis = 1000;
@@ -449,8 +450,10 @@ async fn a_large_argument_arrives_whole(kind: Kind) {
 async fn a_handler_gets_the_event(kind: Kind) {
     let scene = Scene::new(kind).await;
     let events = &scene.host.process().events;
-    let limits = Limits::default();
-    let id = events.publish(identity("a"), &limits, "order.created".into(), r#"{"total":7}"#.into()).await.unwrap();
+    let (limits, account) = (Limits::default(), scene.host.process().quotas.account("a"));
+    let new = New { name: "order.created".into(), data: r#"{"total":7}"#.into(), ..New::default() };
+    let publisher = Publisher::script(&identity("a"));
+    let id = events.publish("a", &limits, &account, publisher, new).await.unwrap().id;
     let of =
         |id: &str| NewJob { input: None, cause: Some(id.to_owned()), depth: 1, ..NewJob::new("echo", Trigger::Event) };
     scene.insert("a", vec![of(&id), of(&id), of("gone")]).await;

@@ -295,8 +295,15 @@ impl Crew {
         let mut pause = Pause::default();
         loop {
             let (of, now, settings, some) = (tenant.clone(), self.store.now(), self.settings.clone(), done.clone());
+            let events = self.host.process().events.clone();
             let written = self.store.write(&tenant, move |connection| {
-                Box::pin(async move { finish(connection, &of, now, &settings, some).await })
+                Box::pin(async move {
+                    let finished = finish(&mut *connection, &of, now, &settings, some.clone()).await?;
+                    for done in some.iter().filter(|done| finished.dead.contains(&done.job.id)) {
+                        events.tell(&mut *connection, &of, done.told()).await?;
+                    }
+                    Ok(finished)
+                })
             });
             match written.await {
                 Ok(finished) => {
@@ -417,10 +424,17 @@ impl Crew {
                 let place = self.host.places().get(&tenant);
                 let script = place.and_then(|place| place.shelf().get(&orphan.script).cloned());
                 let name = script.map_or_else(|| orphan.script.clone(), |script| script.name.clone());
+                let (events, of, told) = (self.host.process().events.clone(), tenant.clone(), orphan.told());
                 let became: sqlx::Result<Became> = self
                     .store
                     .write(&tenant, move |connection| {
-                        Box::pin(async move { lease::adopt(connection, now, orphan, name).await })
+                        Box::pin(async move {
+                            let became = lease::adopt(&mut *connection, now, orphan, name).await?;
+                            if became == Became::Dead {
+                                events.tell(connection, &of, told).await?;
+                            }
+                            Ok(became)
+                        })
                     })
                     .await;
                 match became? {

@@ -168,6 +168,11 @@ limits! {
     Events events: Count = 1_000;
     /// One event's data, as JSON text.
     EventBytes event_bytes: Size = 64 * KIB;
+    /// Events that led to one another, each published by who handled the one
+    /// before: longer chains go round in a circle.
+    EventDepth event_depth: Count = 16;
+    /// Scripts that handle one event: publishing it queues a job for each.
+    EventHandlers event_handlers: Count = 100;
     /// Secrets that a tenant may have: credentials, not data.
     Secrets secrets: Count = 50;
     /// One secret; a private key of 4096 bits has half of it.

@@ -8,17 +8,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Refused, Script};
-use crate::capabilities::{events, grant};
+use crate::capabilities::grant;
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::{Pattern, Route};
 use crate::server::webhook::{Rule, Webhook};
 use crate::settings::ScriptKind;
+use crate::triggers::events::Subscription;
 
 /// Characters of a name, and of a description.
 const NAME: usize = 100;
 const DESCRIPTION: usize = 2000;
-/// Names of events that one script handles.
-const EVENTS: usize = 50;
 /// Words that begin a path below `/api/custom`, which the host keeps for itself;
 /// so are all that begin with `_`.
 const RESERVED: [&str; 2] = ["airlock", ".well-known"];
@@ -57,7 +56,7 @@ pub struct Draft {
     pub cron: Option<Cron>,
     /// For scripts of the type `event`.
     #[serde(default)]
-    pub event: Option<Event>,
+    pub event: Option<Subscription>,
 }
 
 /// Limits of its own, no wider than the host's.
@@ -94,14 +93,6 @@ pub struct Http {
 pub struct Cron {
     /// Five fields, in UTC: `0 9 * * *`.
     pub schedule: String,
-}
-
-/// What a script handles.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Event {
-    /// Names such as `order.created` and `order.*`.
-    pub events: Vec<String>,
 }
 
 impl Draft {
@@ -162,15 +153,8 @@ impl Draft {
                 check_schedule(&cron.schedule).map_err(|message| invalid("cron.schedule", message))?;
             }
             ScriptKind::Event => {
-                let event = self.event.as_ref().filter(|event| (1..=EVENTS).contains(&event.events.len()));
-                let event = event.ok_or_else(|| {
-                    invalid("event.events", format!("Name 1 to {EVENTS} events, such as `order.created`."))
-                })?;
-                for (index, name) in event.events.iter().enumerate() {
-                    name.parse::<events::Pattern>().map_err(|reason| {
-                        invalid(&format!("event.events[{index}]"), format!("This is no event: {reason}."))
-                    })?;
-                }
+                let event = self.event.clone().unwrap_or_default();
+                event.check().map_err(|(field, message)| invalid(&format!("event.{field}"), message))?;
             }
             ScriptKind::Oneoff | ScriptKind::Embedded => {}
         }
@@ -269,6 +253,7 @@ impl Draft {
             version: None,
             entry: self.entry.clone(),
             route: self.route(),
+            event: self.event.clone(),
             grants: self.grants.clone(),
             grant: None,
             run_as: self.run_as.clone(),
@@ -396,7 +381,9 @@ mod tests {
             (json!({ "name": "a", "type": "cron" }), "cron:"),
             (json!({ "name": "a", "type": "cron", "cron": { "schedule": "61 9 * * *" } }), "cron.schedule:"),
             (json!({ "name": "a", "type": "cron", "cron": { "schedule": "* * * * * *" } }), "cron.schedule:"),
+            (json!({ "name": "a", "type": "event" }), "event.events:"),
             (json!({ "name": "a", "type": "event", "event": { "events": [] } }), "event.events:"),
+            (json!({ "name": "a", "type": "event", "event": { "events": ["a"], "attempts": 0 } }), "event.attempts:"),
             (json!({ "name": "a", "type": "event", "event": { "events": ["a b"] } }), "event.events[0]:"),
             (json!({ "name": "a", "type": "embeded" }), "unknown variant"),
             (json!({ "name": "a", "type": "embedded", "entri": "a" }), "unknown field"),

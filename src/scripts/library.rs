@@ -21,6 +21,7 @@ use crate::settings::Settings;
 use crate::store::usage::{self, Room, Usage};
 use crate::store::{Connection, Store};
 use crate::tenant::quota::{Account, Quota};
+use crate::triggers::events::Told;
 
 /// Characters of a version's message.
 const MESSAGE: usize = 1000;
@@ -155,24 +156,32 @@ impl Library {
         Ok(draft)
     }
 
-    /// Runs a change of a tenant's scripts, and shows it on the shelf before it
-    /// answers.
+    /// Runs a change of a tenant's scripts, tells of it who wants to know, and
+    /// shows it on the shelf before it answers.
     async fn change<T: Send + 'static>(
         &self,
         tenant: &str,
+        tell: impl FnOnce(&T) -> Option<Told> + Send + 'static,
         work: impl for<'c> FnOnce(&'c mut Connection) -> futures_util::future::BoxFuture<'c, Result<T, Refused>>
         + Send
         + 'static,
     ) -> Result<T, Refused> {
-        let owner = tenant.to_owned();
+        let (owner, outbox) = (tenant.to_owned(), self.process.events.clone());
         let done = self.store.write(tenant, move |connection| {
             Box::pin(async move {
                 let done = work(&mut *connection).await?;
-                rows::touch(connection, &owner).await?;
-                Ok::<T, Refused>(done)
+                rows::touch(&mut *connection, &owner).await?;
+                let is_handled = match tell(&done) {
+                    Some(told) => outbox.tell(connection, &owner, told).await?,
+                    None => false,
+                };
+                Ok::<(T, bool), Refused>((done, is_handled))
             })
         });
-        let done = done.await?;
+        let (done, is_handled) = done.await?;
+        if is_handled {
+            self.process.events.wake();
+        }
         self.look().await?;
         Ok(done)
     }
@@ -205,7 +214,8 @@ impl Library {
         let id = id.to_string();
         let script = Stored { id, draft, enabled: true, deployed: None, latest: 0, created_at: now, updated_at: now };
         let (owner, account) = (tenant.to_owned(), self.account(tenant));
-        self.change(tenant, move |connection| {
+        let tell = |script: &Stored| Some(Told::of_script("script.created", script));
+        self.change(tenant, tell, move |connection| {
             Box::pin(async move {
                 if let Some(made) = rows::script(connection, &owner, &script.id).await? {
                     return Ok(made);
@@ -240,7 +250,8 @@ impl Library {
             return Err(Refused::MayNotGrant);
         }
         let (owner, now) = (tenant.to_owned(), self.store.now());
-        self.change(tenant, move |connection| {
+        let tell = |script: &Stored| Some(Told::of_script("script.updated", script));
+        self.change(tenant, tell, move |connection| {
             Box::pin(async move {
                 let current = rows::script(connection, &owner, &before.id).await?.ok_or(Refused::NotFound)?;
                 if current.draft != before.draft {
@@ -268,29 +279,35 @@ impl Library {
     /// Lets calls of a script through, or no more.
     pub async fn enable(&self, tenant: &str, named: &str, enabled: bool) -> Result<Stored, Refused> {
         let (owner, named, now) = (tenant.to_owned(), named.to_owned(), self.store.now());
-        self.change(tenant, move |connection| {
+        let tell = |(script, is_changed): &(Stored, bool)| {
+            let name = if script.enabled { "script.enabled" } else { "script.disabled" };
+            is_changed.then(|| Told::of_script(name, script))
+        };
+        let changed = self.change(tenant, tell, move |connection| {
             Box::pin(async move {
                 let script = rows::script(connection, &owner, &named).await?.ok_or(Refused::NotFound)?;
+                let is_changed = script.enabled != enabled;
                 let script = Stored { enabled, updated_at: now, ..script };
                 rows::update(connection, &owner, &script).await?;
-                Ok(script)
+                Ok((script, is_changed))
             })
-        })
-        .await
+        });
+        Ok(changed.await?.0)
     }
 
     /// Deletes a script with all its versions.
     pub async fn delete(&self, tenant: &str, named: &str) -> Result<(), Refused> {
         let (owner, named) = (tenant.to_owned(), named.to_owned());
-        let deleted = self.change(tenant, move |connection| {
+        let tell = |script: &Stored| Some(Told::of_script("script.deleted", script));
+        let deleted = self.change(tenant, tell, move |connection| {
             Box::pin(async move {
                 let script = rows::script(connection, &owner, &named).await?.ok_or(Refused::NotFound)?;
                 let bytes = rows::delete(connection, &owner, &script.id).await?;
                 usage::add(connection, &owner, Room::Scripts, Usage { items: -1, bytes: -bytes }).await?;
-                Ok(script.id)
+                Ok(script)
             })
         });
-        self.programs.forget(tenant, &deleted.await?);
+        self.programs.forget(tenant, &deleted.await?.id);
         Ok(())
     }
 
@@ -327,24 +344,28 @@ impl Library {
         let (owner, account) = (tenant.to_owned(), self.account(tenant));
         let id = script.id;
         let (id, version, is_new) = self
-            .change(tenant, move |connection| {
-                Box::pin(async move {
-                    let script = rows::script(connection, &owner, &id).await?.ok_or(Refused::NotFound)?;
-                    let last = rows::version(connection, &owner, &id, script.latest).await?;
-                    if let Some(last) = last.filter(|last| last.hash == version.hash && last.file == version.file) {
-                        return Ok((id, last, false));
-                    }
-                    let version = Version { number: script.latest + 1, ..version };
-                    rows::insert_version(connection, &owner, &id, &version, &source.text, source.map.as_deref())
-                        .await?;
-                    let script = Stored { latest: version.number, updated_at: version.created_at, ..script };
-                    rows::update(connection, &owner, &script).await?;
-                    let more = Usage { items: 0, bytes: version.bytes };
-                    let used = usage::add(connection, &owner, Room::Scripts, more).await?;
-                    account.check(Quota::ScriptBytes, used.bytes.max(0) as u64)?;
-                    Ok((id, version, true))
-                })
-            })
+            .change(
+                tenant,
+                |_| None,
+                move |connection| {
+                    Box::pin(async move {
+                        let script = rows::script(connection, &owner, &id).await?.ok_or(Refused::NotFound)?;
+                        let last = rows::version(connection, &owner, &id, script.latest).await?;
+                        if let Some(last) = last.filter(|last| last.hash == version.hash && last.file == version.file) {
+                            return Ok((id, last, false));
+                        }
+                        let version = Version { number: script.latest + 1, ..version };
+                        rows::insert_version(connection, &owner, &id, &version, &source.text, source.map.as_deref())
+                            .await?;
+                        let script = Stored { latest: version.number, updated_at: version.created_at, ..script };
+                        rows::update(connection, &owner, &script).await?;
+                        let more = Usage { items: 0, bytes: version.bytes };
+                        let used = usage::add(connection, &owner, Room::Scripts, more).await?;
+                        account.check(Quota::ScriptBytes, used.bytes.max(0) as u64)?;
+                        Ok((id, version, true))
+                    })
+                },
+            )
             .await?;
         if is_new {
             // It will be called soon. Nobody else has made it yet.
@@ -393,7 +414,8 @@ impl Library {
     /// the one before, that needs consent.
     pub async fn deploy(&self, tenant: &str, named: &str, number: i64, consent: Consent) -> Result<Stored, Refused> {
         let (owner, named, now) = (tenant.to_owned(), named.to_owned(), self.store.now());
-        self.change(tenant, move |connection| {
+        let tell = |script: &Stored| Some(Told::of_script("script.deployed", script));
+        self.change(tenant, tell, move |connection| {
             Box::pin(async move {
                 let script = rows::script(connection, &owner, &named).await?.ok_or(Refused::NotFound)?;
                 let version = rows::version(connection, &owner, &script.id, number).await?.ok_or(Refused::NoVersion)?;

@@ -21,6 +21,7 @@ use crate::server::webhook;
 use crate::settings::{ScriptKind, ScriptSettings};
 use crate::store::clock::Millis;
 use crate::tenant::quota::Exceeded;
+use crate::triggers::events::Subscription;
 
 /// A script as calls need it.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub struct Script {
     pub entry: Option<String>,
     /// Some for HTTP scripts, None for all others.
     pub route: Option<Route>,
+    /// What it handles, where it is an event script.
+    pub event: Option<Subscription>,
     pub grants: Lists,
     /// What it may use, as both words say. None: its program is to be asked.
     pub grant: Option<Arc<crate::capabilities::Grant>>,
@@ -65,6 +68,7 @@ impl From<&ScriptSettings> for Script {
             version: None,
             entry: settings.entry.clone(),
             route: settings.route.clone(),
+            event: settings.event.clone(),
             grants: settings.grants.clone(),
             grant: None,
             run_as: settings.run_as.clone(),

@@ -14,6 +14,8 @@ pub struct Shelf {
     scripts: HashMap<String, Arc<Script>>,
     /// Those that answer HTTP requests now.
     pub table: Table,
+    /// Those that handle events.
+    handlers: Vec<Arc<Script>>,
     /// Whether any of them needs no user.
     pub has_public: bool,
 }
@@ -30,10 +32,18 @@ impl Shelf {
                 shelf.has_public |= script.public;
                 shelf.table.insert(script.clone());
             }
+            if script.enabled && script.event.is_some() {
+                shelf.handlers.push(script.clone());
+            }
             shelf.scripts.insert(script.id.clone(), script.clone());
             shelf.scripts.insert(script.name.clone(), script);
         }
         shelf
+    }
+
+    /// Those that handle events now.
+    pub fn handlers(&self) -> impl Iterator<Item = &Arc<Script>> {
+        self.handlers.iter()
     }
 
     /// A script by its id or its name.
@@ -68,6 +78,7 @@ impl Place {
 }
 
 /// The tenants of a host, by their ids.
+#[derive(Default)]
 pub struct Places(HashMap<String, Place>);
 
 impl Places {

@@ -117,6 +117,7 @@ fn script(name: &str, path: &str, methods: &str, change: impl FnOnce(&mut Script
         shown_file: format!("{name}.js"),
         kind: ScriptKind::Http,
         entry: None,
+        event: None,
         route: Some(Route { pattern: Pattern::parse(path).unwrap(), methods }),
         tenants: None,
         grants: Default::default(),

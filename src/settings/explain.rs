@@ -86,7 +86,7 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
     let names = |names: Vec<&str>| format!("[{}]", names.join(", "));
     let there = |there: bool| if there { "set" } else { "none" }.to_owned();
     let none = || "none".to_owned();
-    let Settings { server, sandboxes, http, smtp, store, database, executions, queue, metrics, .. } = settings;
+    let Settings { server, sandboxes, http, smtp, store, database, executions, queue, events, metrics, .. } = settings;
     let database = database.as_ref();
     let listed = |of: fn(&Protection) -> Vec<String>| {
         let list = database.map(|database| of(&database.protection));
@@ -120,6 +120,7 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
         ("executions.max_per_tenant", executions.max_per_tenant.to_string()),
         ("executions.max_bytes_per_tenant", size(executions.max_bytes_per_tenant)),
         ("executions.max_result", size(executions.max_result)),
+        ("events.keep", time(events.keep)),
         ("queue.concurrency", queue.concurrency.to_string()),
         ("queue.lease", time(queue.lease)),
         ("queue.heartbeat", time(queue.heartbeat)),

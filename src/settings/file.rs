@@ -34,6 +34,7 @@ use crate::server::webhook::{Rule, Webhook};
 use crate::tenant::permission::{MOST, Needs};
 use crate::tenant::quota::{Quota, Quotas};
 use crate::tenant::{Permissions, Tenant, User};
+use crate::triggers::events::Subscription;
 
 /// The longest time that any setting may say, in milliseconds. Deadlines are
 /// reckoned from now on, and must not overflow.
@@ -71,6 +72,7 @@ struct File {
     sandboxes: SandboxTable,
     http: HttpTable,
     executions: ExecutionTable,
+    events: EventTable,
     queue: QueueTable,
     metrics: MetricsTable,
     smtp: Option<SmtpTable>,
@@ -128,6 +130,12 @@ struct ExecutionTable {
     max_per_tenant: Option<Spanned<Scalar>>,
     max_bytes_per_tenant: Option<Spanned<Scalar>>,
     max_result: Option<Spanned<Scalar>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct EventTable {
+    keep: Option<Spanned<Scalar>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -207,6 +215,7 @@ struct ScriptTable {
     entry: Option<Spanned<String>>,
     path: Option<Spanned<String>>,
     methods: Option<Spanned<Vec<Spanned<String>>>>,
+    event: Option<Spanned<Subscription>>,
     tenants: Option<Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
     grants: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
@@ -388,6 +397,7 @@ impl Reader<'_> {
             user_agent: file.http.user_agent.as_ref().map(header_text).transpose()?,
         };
         executions(&file.executions, &mut settings.executions)?;
+        keep(&file.events.keep, &mut settings.events.keep)?;
         queue::read(&file.queue, &mut settings.queue)?;
         let metrics = &mut settings.metrics;
         metrics.listen = file.metrics.listen.as_ref().map(address).transpose()?;
@@ -520,6 +530,7 @@ impl Reader<'_> {
         let webhook = webhook(table)?;
         Ok(ScriptSettings {
             route: route(table)?,
+            event: subscription(table)?,
             name,
             file: self.file(Some(&table.file)).unwrap_or_default(),
             shown_file: table.file.as_ref().display().to_string(),
@@ -657,6 +668,18 @@ fn webhook(table: &ScriptTable) -> Result<Option<Rule>, Fault> {
         Fault::new(webhook.span(), format!("`{field}` of this webhook is not sound")).help(message)
     };
     webhook.as_ref().check().map(Some).map_err(refused)
+}
+
+/// A script of the type `event` that names none runs only when it is called.
+fn subscription(table: &ScriptTable) -> Result<Option<Subscription>, Fault> {
+    let Some(event) = &table.event else { return Ok(None) };
+    if table.kind != ScriptKind::Event {
+        return Err(Fault::new(event.span(), "`event` is for scripts of type `event`")
+            .help("add `type = \"event\"`, or leave it out"));
+    }
+    let checked = event.as_ref().check();
+    checked.map_err(|(field, message)| Fault::new(event.span(), format!("`{field}` is not sound")).help(message))?;
+    Ok(Some(event.as_ref().clone()))
 }
 
 fn method(text: &Spanned<String>) -> Result<Method, Fault> {

@@ -42,6 +42,7 @@ use crate::server::webhook;
 use crate::tenant::permission::Needs;
 use crate::tenant::quota::Quotas;
 use crate::tenant::{Tenant, User};
+use crate::triggers::events::Subscription;
 
 /// All settings, checked. `Default` is what holds without a file.
 #[derive(Debug, Clone)]
@@ -64,6 +65,7 @@ pub struct Settings {
     pub sandboxes: SandboxSettings,
     pub http: HttpSettings,
     pub executions: ExecutionSettings,
+    pub events: EventSettings,
     pub queue: QueueSettings,
     pub metrics: MetricsSettings,
     pub smtp: Option<SmtpSettings>,
@@ -162,6 +164,20 @@ impl Default for ExecutionSettings {
             max_bytes_per_tenant: 256 << 20,
             max_result: 64 << 10,
         }
+    }
+}
+
+/// `[events]`: what is kept of published events.
+#[derive(Debug, Clone)]
+pub struct EventSettings {
+    /// How long, at least; an event that a job needs stays. So long a dedup key
+    /// holds.
+    pub keep: Duration,
+}
+
+impl Default for EventSettings {
+    fn default() -> Self {
+        EventSettings { keep: Duration::from_secs(7 * 24 * 60 * 60) }
     }
 }
 
@@ -284,6 +300,8 @@ pub struct ScriptSettings {
     pub route: Option<Route>,
     /// The tenants that have the script; None is all of them.
     pub tenants: Option<Vec<String>>,
+    /// What it handles, where it is an event script.
+    pub event: Option<Subscription>,
     /// What it may use, of which each list was read. One that is not there is
     /// left to what the script declares.
     pub grants: grant::Lists,
@@ -345,6 +363,7 @@ impl Default for Settings {
             sandboxes: SandboxSettings::default(),
             http: HttpSettings::default(),
             executions: ExecutionSettings::default(),
+            events: EventSettings::default(),
             queue: QueueSettings::default(),
             metrics: MetricsSettings::default(),
             smtp: None,

@@ -406,6 +406,7 @@ const WRONG: &[(&str, usize, usize, &[&str])] = &[
     ("[server]\nmax_connections = 0", 2, 19, &["a whole number from 1 to 1000000"]),
     ("[sandboxes]\ncount = \"many\"", 2, 9, &["a whole number from 1 to 10000"]),
     ("[executions]\nkeep = \"5s\"", 2, 8, &["a time from `1m` to ten years", "`30d`"]),
+    ("[events]\nkeep = \"5s\"", 2, 8, &["a time from `1m` to ten years"]),
     ("[executions]\nmax_per_tenant = 0", 2, 18, &["a whole number from 1"]),
     ("[queue]\nlease = \"29s\"", 2, 9, &["heartbeat of 10s", "lease of 29s", "three times"]),
     ("[queue]\nheartbeat = \"11s\"", 2, 13, &["heartbeat of 11s"]),
@@ -465,6 +466,24 @@ const WRONG_WITH_TENANTS: &[(&str, usize, usize, &[&str])] = &[
     ("[[scripts]]\nname = \"a\"", 3, 1, &["this table lacks `file`"]),
     ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"htp\"", 6, 8, &["`htp`"]),
     ("[[scripts]]\nname = \" \"\nfile = \"a.js\"", 4, 8, &["a script's name cannot be empty"]),
+    (
+        "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\nevent = { events = [\"a\"] }",
+        6,
+        9,
+        &["`event` is for scripts of type `event`"],
+    ),
+    (
+        "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"event\"\nevent = { events = [\"a\", \"b c\"] }",
+        7,
+        9,
+        &["`events[1]` is not sound", "`b c` names no events"],
+    ),
+    (
+        "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"event\"\nevent = { events = [\"a\"], filter = [] }",
+        7,
+        28,
+        &["unknown key `filter`", "did you mean `filters`?"],
+    ),
     ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\npath = \"/a\"", 6, 8, &["`path` is for scripts of type `http`"]),
     (
         "[[scripts]]\nname = \"a b\"\nfile = \"a.js\"\ntype = \"http\"",

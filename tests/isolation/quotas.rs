@@ -182,7 +182,7 @@ async fn events_by_the_minute_are_counted_over_calls() {
     let stopped = flood.run("a", "publish", 5).await.unwrap();
     assert_eq!(stopped.error.unwrap().limit.unwrap().name, "events_per_minute");
     assert_eq!(flood.run("b", "publish", 5).await.unwrap().status, Status::Completed);
-    assert_eq!(flood.host.process().events.recent("a", 100).await.unwrap().len(), 6);
+    assert_eq!(flood.host.process().events.list("a", None, None, 100).await.unwrap().len(), 6);
     assert_eq!(flood.count("a", Quota::EventsPerMinute), 1);
     flood.clock.advance(30_000);
     assert_eq!(flood.run("a", "publish", 3).await.unwrap().status, Status::Completed);

@@ -2,7 +2,10 @@
 
 use javy::quickjs::{Ctx, Function, IntoJs, Object, Promise, Result, Value};
 
-use crate::airlock::script::{events, types::Failure};
+use crate::airlock::script::{
+    events::{self, Options},
+    types::Failure,
+};
 use crate::{errors, tasks};
 
 fn take<'js>(ctx: &Ctx<'js>, ticket: u32) -> Result<std::result::Result<Value<'js>, Failure>> {
@@ -12,9 +15,18 @@ fn take<'js>(ctx: &Ctx<'js>, ticket: u32) -> Result<std::result::Result<Value<'j
     }
 }
 
-fn publish<'js>(ctx: Ctx<'js>, name: String, data: String) -> Result<Promise<'js>> {
+fn publish<'js>(
+    ctx: Ctx<'js>,
+    name: String,
+    data: String,
+    delay: Option<f64>,
+    key: Option<String>,
+    dedup_key: Option<String>,
+    priority: Option<i32>,
+) -> Result<Promise<'js>> {
     errors::require_call(&ctx, "events.publish")?;
-    tasks::promise(&ctx, events::start_publish(&name, &data), take)
+    let options = Options { delay, key, dedup_key, priority };
+    tasks::promise(&ctx, events::start_publish(&name, &data, &options), take)
 }
 
 pub fn register<'js>(ctx: &Ctx<'js>, native: &Object<'js>) -> Result<()> {

@@ -2,33 +2,35 @@
 
 use crate::capabilities::grant::shown;
 use crate::metrics;
-use crate::runtime::bindings::airlock::script::events::Host;
+use crate::runtime::bindings::airlock::script::events::{Host, Options};
 use crate::runtime::call::Call;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limit;
 use crate::runtime::operations::Ticket;
-use crate::tenant::quota::Quota;
+use crate::triggers::events::{New, Publisher, Refused};
 
 impl Host for Call {
-    fn start_publish(&mut self, name: String, data: String) -> wasmtime::Result<Ticket> {
+    fn start_publish(&mut self, name: String, data: String, options: Options) -> wasmtime::Result<Ticket> {
         let granted = self.grant.events.check(
             |pattern| pattern.allows(&name),
             || (format!("publishing the event {}", shown(&name)), shown(&name)),
         );
-        let counted = granted
-            .and_then(|()| self.count(Limit::Events, 1))
-            .and_then(|()| self.account.take(Quota::EventsPerMinute, 1).map_err(Failure::from));
+        let counted = granted.and_then(|()| self.count(Limit::Events, 1));
         let events = self.process.events.clone();
         let metrics = (name == metrics::EVENT).then(|| self.process.metrics.clone());
-        let (identity, limits) = (self.identity.clone(), self.limits.clone());
+        let (identity, limits, account) = (self.identity.clone(), self.limits.clone(), self.account.clone());
+        let publisher = Publisher::script(&identity);
+        let Options { delay, key, dedup_key, priority } = options;
         Ok(self.start(async move {
             counted?;
-            let numbers = metrics.map(|metrics| (metrics, identity.clone(), data.clone()));
-            let id = events.publish(identity, &limits, name, data).await?;
-            if let Some((metrics, identity, data)) = numbers {
+            let numbers = metrics.map(|metrics| (metrics, data.clone()));
+            let new = New { name, data, delay, key, dedup_key, priority: priority.map(i64::from) };
+            let published = events.publish(&identity.tenant.id, &limits, &account, publisher, new).await;
+            let published = published.map_err(Refused::failure)?;
+            if let Some((metrics, data)) = numbers.filter(|_| published.is_new) {
                 metrics.published(&identity, &data);
             }
-            Ok(id)
+            Ok(published.id)
         }))
     }
 

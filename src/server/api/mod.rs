@@ -8,6 +8,7 @@
 
 mod calls;
 mod document;
+mod events;
 mod executions;
 mod extract;
 mod idempotency;
@@ -50,6 +51,7 @@ pub struct Api {
 fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(document::begin())
         .merge(calls::routes())
+        .merge(events::routes())
         .merge(executions::routes())
         .merge(jobs::routes())
         .merge(logs::routes())

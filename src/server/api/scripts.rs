@@ -171,7 +171,7 @@ struct Change {
     grants: Option<crate::capabilities::grant::Lists>,
     http: Option<Http>,
     cron: Option<crate::scripts::draft::Cron>,
-    event: Option<crate::scripts::draft::Event>,
+    event: Option<crate::triggers::events::Subscription>,
     /// That the deployed version may reach more by it. Needs `Script.Grant`.
     confirm_capabilities: Option<bool>,
 }

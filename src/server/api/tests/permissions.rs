@@ -17,6 +17,8 @@ const ALL: &[&str] = &[
     "Job.Manage",
     "Secret.Manage",
     "Token.Manage",
+    "Event.Publish",
+    "Event.Read",
 ];
 
 /// Method, route, a path of it, a body, the permission it needs, and the status
@@ -41,6 +43,9 @@ const ROUTES: &[(&str, &str, &str, &str, &str, u16)] = &[
     ("GET", "/api/executions/{id}", "/api/executions/none", "", "Script.Execution.Read", 404),
     ("GET", "/api/executions/{id}/logs", "/api/executions/none/logs", "", "Script.Execution.Read", 404),
     ("POST", "/api/executions/{id}/cancel", "/api/executions/none/cancel", "", "Script.Execute", 404),
+    ("GET", "/api/events", "", "", "Event.Read", 200),
+    ("POST", "/api/events", "", r#"{"name": "a"}"#, "Event.Publish", 202),
+    ("GET", "/api/events/{event}", "/api/events/none", "", "Event.Read", 404),
     ("GET", "/api/jobs", "", "", "Job.Read", 200),
     ("GET", "/api/jobs/{id}", "/api/jobs/none", "", "Job.Read", 404),
     ("DELETE", "/api/jobs/{id}", "/api/jobs/none", "", "Job.Manage", 404),

@@ -1,0 +1,97 @@
+//! Deletes events that were kept long enough and that no job needs.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::outbox::Inner;
+use super::{OUTBOX_BYTES, Outbox};
+use crate::store::clock::Millis;
+use crate::store::usage::{self, Room, Usage};
+
+/// How often old events are looked for.
+const EVERY: Duration = Duration::from_secs(60);
+/// Between two looks for which a tenant's outbox was too full.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Events that one transaction deletes: it holds up others.
+const PART: i64 = 500;
+/// Tenants that are looked at with one query.
+const TENANTS: u32 = 1_000;
+
+/// Whether an outbox has so much in it that it is not left until the next look,
+/// and what nobody needs goes before its time.
+pub fn is_much(usage: Usage) -> bool {
+    usage.bytes > OUTBOX_BYTES / 2
+}
+
+/// Until the outbox is gone.
+pub async fn keep_house(outbox: Weak<Inner>) {
+    loop {
+        let over = {
+            let Some(inner) = outbox.upgrade() else { return };
+            let outbox = Outbox(inner);
+            if let Err(reason) = outbox.delete_old().await {
+                tracing::error!(%reason, "deleting old events failed; it is tried again");
+            }
+            outbox.0.over.clone()
+        };
+        tokio::time::sleep(PAUSE).await;
+        // Err where it was time.
+        let _ = tokio::time::timeout(EVERY, over.notified()).await;
+    }
+}
+
+impl Outbox {
+    pub(super) async fn delete_old(&self) -> sqlx::Result<()> {
+        let mut after = String::new();
+        loop {
+            let from = after.clone();
+            let tenants: Vec<String> = self
+                .0
+                .store
+                .read(move |connection| {
+                    Box::pin(async move { usage::tenants(connection, Room::Outbox, &from, TENANTS).await })
+                })
+                .await?;
+            let Some(last) = tenants.last() else { return Ok(()) };
+            after.clone_from(last);
+            for tenant in tenants {
+                while self.delete_some(&tenant).await? {}
+            }
+        }
+    }
+
+    /// Answers whether there is more to delete.
+    async fn delete_some(&self, tenant: &str) -> sqlx::Result<bool> {
+        let keep = i64::try_from(self.0.settings.keep.as_millis()).unwrap_or(i64::MAX);
+        let before = self.0.store.now().saturating_sub(keep);
+        let tenant: Arc<str> = tenant.into();
+        self.0
+            .store
+            .write(&tenant.clone(), move |connection| {
+                Box::pin(async move {
+                    let used = usage::of(connection, &tenant, Room::Outbox).await?;
+                    let before = if is_much(used) { Millis::MAX } else { before };
+                    let deleted: Vec<i64> = sqlx::query_scalar(
+                        "DELETE FROM outbox WHERE tenant = $1 AND id IN (
+                             SELECT id FROM outbox AS event
+                             WHERE tenant = $1 AND created_at < $2 AND NOT EXISTS (
+                                 SELECT 1 FROM jobs WHERE jobs.tenant = $1 AND jobs.cause = event.id)
+                             ORDER BY created_at, id LIMIT $3)
+                         RETURNING bytes",
+                    )
+                    .bind(&*tenant)
+                    .bind(before)
+                    .bind(PART)
+                    .fetch_all(&mut *connection)
+                    .await?;
+                    if deleted.is_empty() {
+                        return Ok(false);
+                    }
+                    let less = Usage { items: -(deleted.len() as i64), bytes: -deleted.iter().sum::<i64>() };
+                    usage::add(connection, &tenant, Room::Outbox, less).await?;
+                    Ok::<_, sqlx::Error>(deleted.len() as i64 == PART)
+                })
+            })
+            .await
+    }
+}

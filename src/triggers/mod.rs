@@ -1,0 +1,3 @@
+//! What starts scripts beside those who call them.
+
+pub mod events;
