@@ -36,3 +36,4 @@ pub mod server;
 pub mod settings;
 pub mod store;
 pub mod tenant;
+pub mod triggers;

@@ -11,6 +11,7 @@ use crate::capabilities::{events, grant};
 use crate::runtime::limits::{Limit, Limits};
 use crate::server::route::{Pattern, Route};
 use crate::settings::ScriptKind;
+use crate::triggers::schedules::Cron;
 
 /// Characters of a name, and of a description.
 const NAME: usize = 100;
@@ -83,14 +84,6 @@ pub struct Http {
     pub public: bool,
 }
 
-/// When a script runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cron {
-    /// Five fields, in UTC: `0 9 * * *`.
-    pub schedule: String,
-}
-
 /// What a script handles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -154,7 +147,7 @@ impl Draft {
                 let cron = self.cron.as_ref().ok_or_else(|| {
                     invalid("cron", "Say when it runs, as in `{\"schedule\": \"0 9 * * *\"}`.".into())
                 })?;
-                check_schedule(&cron.schedule).map_err(|message| invalid("cron.schedule", message))?;
+                cron.check().map_err(|wrong| invalid(&format!("cron.{}", wrong.field), wrong.message))?;
             }
             ScriptKind::Event => {
                 let event = self.event.as_ref().filter(|event| (1..=EVENTS).contains(&event.events.len()));
@@ -250,6 +243,7 @@ impl Draft {
             version: None,
             entry: self.entry.clone(),
             route: self.route(),
+            cron: self.cron.clone(),
             grants: self.grants.clone(),
             grant: None,
             run_as: self.run_as.clone(),
@@ -282,14 +276,6 @@ fn is_word(text: &str) -> bool {
 fn method(name: &str) -> Option<Method> {
     let known = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     known.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(name))
-}
-
-fn check_schedule(schedule: &str) -> Result<(), String> {
-    let fields = schedule.split_whitespace().count();
-    if schedule.len() <= 200 && fields == 5 && schedule.parse::<croner::Cron>().is_ok() {
-        return Ok(());
-    }
-    Err("This is no schedule: write minute, hour, day, month and weekday, as in `0 9 * * *`.".to_owned())
 }
 
 /// The routes of one script, as rows that no other script of the tenant has:
@@ -363,7 +349,10 @@ mod tests {
             (json!({ "name": "a", "type": "http", "http": { "permission": "a", "public": true } }), "http.permission:"),
             (json!({ "name": "a", "type": "cron" }), "cron:"),
             (json!({ "name": "a", "type": "cron", "cron": { "schedule": "61 9 * * *" } }), "cron.schedule:"),
-            (json!({ "name": "a", "type": "cron", "cron": { "schedule": "* * * * * *" } }), "cron.schedule:"),
+            (
+                json!({ "name": "a", "type": "cron", "cron": { "schedule": "0 9 * * *", "timezone": "Mars" } }),
+                "cron.timezone:",
+            ),
             (json!({ "name": "a", "type": "event", "event": { "events": [] } }), "event.events:"),
             (json!({ "name": "a", "type": "event", "event": { "events": ["a b"] } }), "event.events[0]:"),
             (json!({ "name": "a", "type": "embeded" }), "unknown variant"),

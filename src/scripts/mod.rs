@@ -20,6 +20,7 @@ use crate::server::route::Route;
 use crate::settings::{ScriptKind, ScriptSettings};
 use crate::store::clock::Millis;
 use crate::tenant::quota::Exceeded;
+use crate::triggers::schedules::Cron;
 
 /// A script as calls need it.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub struct Script {
     pub entry: Option<String>,
     /// Some for HTTP scripts, None for all others.
     pub route: Option<Route>,
+    /// When it runs by itself. None: never.
+    pub cron: Option<Cron>,
     pub grants: Lists,
     /// What it may use, as both words say. None: its program is to be asked.
     pub grant: Option<Arc<crate::capabilities::Grant>>,
@@ -62,6 +65,7 @@ impl From<&ScriptSettings> for Script {
             version: None,
             entry: settings.entry.clone(),
             route: settings.route.clone(),
+            cron: settings.cron.clone(),
             grants: settings.grants.clone(),
             grant: None,
             run_as: settings.run_as.clone(),

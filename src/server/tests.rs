@@ -117,6 +117,7 @@ fn script(name: &str, path: &str, methods: &str, change: impl FnOnce(&mut Script
         kind: ScriptKind::Http,
         entry: None,
         route: Some(Route { pattern: Pattern::parse(path).unwrap(), methods }),
+        cron: None,
         tenants: None,
         grants: Default::default(),
         run_as: None,

@@ -18,6 +18,7 @@ use url::Url;
 use super::database::{self, DatabaseTable};
 use super::error::Fault;
 use super::jwt::{self, AuthTable};
+use super::schedules::{self, CronTable};
 use super::services::{self, ServiceTable};
 use super::store::{self, StoreTable};
 use super::{
@@ -203,6 +204,7 @@ struct ScriptTable {
     entry: Option<Spanned<String>>,
     path: Option<Spanned<String>>,
     methods: Option<Spanned<Vec<Spanned<String>>>>,
+    cron: Option<Spanned<CronTable>>,
     tenants: Option<Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
     grants: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
@@ -517,6 +519,7 @@ impl Reader<'_> {
             shown_file: table.file.as_ref().display().to_string(),
             kind: table.kind,
             entry: table.entry.as_ref().map(|entry| words(entry, "an entry")).transpose()?,
+            cron: schedules::cron(table.kind, table.cron.as_ref())?,
             tenants,
             grants: grants(table)?,
             run_as: table.run_as.as_ref().map(|id| account_of(settings, id)).transpose()?,

@@ -9,6 +9,7 @@ mod error;
 pub mod explain;
 mod file;
 mod jwt;
+mod schedules;
 mod services;
 mod store;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use crate::server::route::Route;
 use crate::tenant::permission::Needs;
 use crate::tenant::quota::Quotas;
 use crate::tenant::{Tenant, User};
+use crate::triggers::schedules::Cron;
 
 /// All settings, checked. `Default` is what holds without a file.
 #[derive(Debug, Clone)]
@@ -275,6 +277,8 @@ pub struct ScriptSettings {
     pub entry: Option<String>,
     /// Some for HTTP scripts, None for all others.
     pub route: Option<Route>,
+    /// When it runs by itself. None: never.
+    pub cron: Option<Cron>,
     /// The tenants that have the script; None is all of them.
     pub tenants: Option<Vec<String>>,
     /// What it may use, of which each list was read. One that is not there is

@@ -1,0 +1,3 @@
+//! What starts scripts.
+
+pub mod schedules;
