@@ -35,7 +35,7 @@ fn identity() -> Arc<Identity> {
         tenant: Tenant { id: "bench".into(), name: "Bench".into() },
         user: None,
         script: Script { id: "bench".into(), name: "bench".into(), kind: "embedded".into(), file: "bench.js".into() },
-        execution: Execution { id: "bench".into(), triggered_by: "api".into() },
+        execution: Execution { id: "bench".into(), triggered_by: "api".into(), cause: None },
     })
 }
 

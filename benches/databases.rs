@@ -71,7 +71,7 @@ async fn by_scripts(host: &Arc<Host>, count: u64) -> Result<f64> {
                     tenant: Tenant { id: "t3".into(), name: String::new() },
                     user: None,
                     script: Script { id: "b".into(), name: "b".into(), kind: "oneoff".into(), file: "b.js".into() },
-                    execution: Execution { id: "b".into(), triggered_by: "api".into() },
+                    execution: Execution { id: "b".into(), triggered_by: "api".into(), cause: None },
                 };
                 let run = Run { grant: grant.clone(), input: Some(EACH.to_string()), ..Run::new(identity) };
                 let outcome = host.run(&program, run).await?;

@@ -100,7 +100,7 @@ pub async fn run(data: &Path, orders: &[Value]) -> Result<Vec<String>, Box<dyn s
                 kind: "embedded".into(),
                 file: "order.js".into(),
             },
-            execution: Execution { id: number.to_string(), triggered_by: "api".into() },
+            execution: Execution { id: number.to_string(), triggered_by: "api".into(), cause: None },
         };
         let run = Run { input: Some(order.to_string()), grant: grant.clone(), ..Run::new(identity) };
         let outcome = host.run(&program, run).await?;

@@ -17,6 +17,7 @@ use crate::compile::{self, CompileError};
 use crate::executions::{Executions, Origin};
 use crate::files;
 use crate::metrics::{Metrics, Now};
+use crate::queue::Queue;
 use crate::runtime::call::Call;
 use crate::runtime::engine::{Engine, Options};
 use crate::runtime::limits::Limits;
@@ -44,6 +45,7 @@ pub struct Host {
     engine: Arc<Engine>,
     process: Arc<capabilities::Process>,
     executions: Executions,
+    queue: Queue,
     settings: Arc<Settings>,
     people: People,
     places: Arc<Places>,
@@ -204,6 +206,11 @@ impl Host {
         &self.executions
     }
 
+    /// What scripts are to do.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
     /// What there is to measure, as OpenMetrics text.
     pub fn metrics(&self) -> String {
         let used = self.engine.turns.used();
@@ -358,6 +365,7 @@ impl Builder {
         let people = People::new(users, settings.service_accounts.iter().cloned());
         let metrics = Arc::new(Metrics::new(&settings.metrics));
         let executions = Executions::new(store.clone(), settings.executions.clone(), metrics.clone());
+        let queue = Queue::new(store.clone());
         let process = Arc::new(process(&mut self, store.clone(), metrics).await?);
         let places = Arc::new(Places::new(&self.settings));
         let settings = Arc::new(self.settings);
@@ -371,6 +379,7 @@ impl Builder {
             engine,
             process,
             executions,
+            queue,
             settings,
             people,
             places,

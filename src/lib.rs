@@ -30,6 +30,7 @@ mod files;
 mod hexadecimal;
 pub mod host;
 pub mod metrics;
+pub mod queue;
 pub mod runtime;
 pub mod scripts;
 pub mod server;

@@ -58,7 +58,7 @@ impl Fixture {
                 kind: "oneoff".into(),
                 file: "prices.js".into(),
             },
-            execution: Execution { id: "execution".into(), triggered_by: "manual".into() },
+            execution: Execution { id: "execution".into(), triggered_by: "manual".into(), cause: None },
         };
         let run = Run {
             identity: Arc::new(identity),

@@ -447,6 +447,7 @@ fn identity(tenant: String, name: &str, case: &Case, given: &Context) -> Arc<Ide
         execution: Execution {
             id: "execution-1".into(),
             triggered_by: given.triggered_by.clone().unwrap_or_else(|| "manual".into()),
+            cause: None,
         },
     })
 }

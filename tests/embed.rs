@@ -73,7 +73,7 @@ fn identity() -> Identity {
         tenant: Tenant { id: "acme".into(), name: "Acme".into() },
         user: Some(User { id: "maya".into(), permissions, ..User::default() }),
         script: Script { id: "probe".into(), name: "probe".into(), kind: "embedded".into(), file: "probe.js".into() },
-        execution: Execution { id: "1".into(), triggered_by: "api".into() },
+        execution: Execution { id: "1".into(), triggered_by: "api".into(), cause: None },
     }
 }
 

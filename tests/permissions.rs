@@ -87,7 +87,7 @@ impl Fixture {
                 kind: "http".into(),
                 file: "count.js".into(),
             },
-            execution: Execution { id: "execution-1".into(), triggered_by: "api".into() },
+            execution: Execution { id: "execution-1".into(), triggered_by: "api".into(), cause: None },
         };
         let request = Invoke {
             script,

@@ -248,6 +248,7 @@ fn identity(settings: &Settings, context: Option<&str>, run_as: Option<&str>, fi
         execution: Execution {
             id: execution.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             triggered_by: execution.triggered_by.unwrap_or_else(|| "manual".into()),
+            cause: None,
         },
     })
 }

@@ -188,7 +188,7 @@ pub fn identify(tenant: &Tenant, caller: Option<&Caller>, script: &Script, id: &
             kind: script.kind.name().to_owned(),
             file: script.file.clone(),
         },
-        execution: Execution { id: id.0.clone(), triggered_by: "api".to_owned() },
+        execution: Execution { id: id.0.clone(), triggered_by: "api".to_owned(), cause: None },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -54,11 +54,37 @@ pub enum Kind {
     Postgres,
 }
 
+impl Kind {
+    /// Of the database that a connection is to.
+    pub fn of(connection: &Connection) -> Kind {
+        if connection.backend_name() == "PostgreSQL" { Kind::Postgres } else { Kind::Sqlite }
+    }
+
+    /// At the end of a query: takes the rows, leaving out what others have taken.
+    /// A SQLite database has one writer at a time.
+    pub fn skip_locked(self) -> &'static str {
+        match self {
+            Kind::Sqlite => "",
+            Kind::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// At the end of a query: nobody changes the rows before this commits.
+    pub fn share(self) -> &'static str {
+        match self {
+            Kind::Sqlite => "",
+            Kind::Postgres => " FOR SHARE",
+        }
+    }
+}
+
 /// The connections.
 pub struct Pools {
     pub writers: AnyPool,
     pub readers: AnyPool,
     pub kind: Kind,
+    /// Of PostgreSQL.
+    pub url: Option<Arc<str>>,
 }
 
 /// Opens a SQLite file.
@@ -77,7 +103,7 @@ pub async fn file(path: &Path) -> anyhow::Result<(Pools, Migrated)> {
         let migrated = migrate::run(&mut *writers.acquire().await?, Kind::Sqlite).await?;
         let readers = pool(READERS).min_connections(READERS).after_connect(set(&[SQLITE, SQLITE_READER]));
         let readers = readers.connect_with(options).await?;
-        anyhow::Ok((Pools { writers, readers, kind: Kind::Sqlite }, migrated))
+        anyhow::Ok((Pools { writers, readers, kind: Kind::Sqlite, url: None }, migrated))
     };
     open.await.with_context(|| format!("could not open the database {}", path.display()))
 }
@@ -88,7 +114,7 @@ pub async fn memory() -> anyhow::Result<Pools> {
     let pool =
         pool(1).min_connections(1).after_connect(set(&[SQLITE])).connect_with(options("sqlite::memory:")?).await?;
     migrate::run(&mut *pool.acquire().await?, Kind::Sqlite).await?;
-    Ok(Pools { writers: pool.clone(), readers: pool, kind: Kind::Sqlite })
+    Ok(Pools { writers: pool.clone(), readers: pool, kind: Kind::Sqlite, url: None })
 }
 
 /// Opens a PostgreSQL database.
@@ -120,6 +146,7 @@ pub async fn postgres(url: &str, connections: u32) -> anyhow::Result<(Pools, Mig
                 writers: writers.connect_lazy_with(options.clone()),
                 readers: readers.connect_lazy_with(options),
                 kind: Kind::Postgres,
+                url: Some(url.into()),
             },
             migrated,
         ))

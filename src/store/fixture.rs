@@ -18,7 +18,7 @@ pub fn identity(tenant: &str) -> Arc<Identity> {
             kind: "cron".to_owned(),
             file: "nightly.js".to_owned(),
         },
-        execution: Execution { id: "execution-1".to_owned(), triggered_by: "cron".to_owned() },
+        execution: Execution { id: "execution-1".to_owned(), triggered_by: "cron".to_owned(), cause: None },
     })
 }
 

@@ -9,6 +9,7 @@ mod connect;
 #[cfg(test)]
 pub mod fixture;
 mod migrate;
+mod signals;
 pub mod usage;
 mod writer;
 
@@ -26,6 +27,7 @@ use clock::{Clock, Millis};
 pub use connect::Kind;
 use connect::Pools;
 pub use migrate::Migrated;
+pub use signals::{Listener, Signals};
 use writer::Writer;
 
 /// What queries run on, of either database.
@@ -41,6 +43,7 @@ pub type Connection = sqlx::AnyConnection;
 pub struct Store {
     writer: Writer,
     readers: AnyPool,
+    signals: Signals,
     clock: Clock,
 }
 
@@ -66,8 +69,9 @@ impl Store {
     }
 
     fn new(pools: Pools) -> Store {
-        let Pools { writers, readers, kind } = pools;
-        Store { writer: Writer::new(writers, kind), readers, clock: Clock::system() }
+        let Pools { writers, readers, kind, url } = pools;
+        let signals = Signals::new(writers.clone(), url);
+        Store { writer: Writer::new(writers, kind), readers, signals, clock: Clock::system() }
     }
 
     /// The same database by another clock.
@@ -77,6 +81,11 @@ impl Store {
 
     pub fn now(&self) -> Millis {
         self.clock.now()
+    }
+
+    /// What hosts on the same database tell each other.
+    pub fn signals(&self) -> &Signals {
+        &self.signals
     }
 
     /// Runs queries that only read. Dropping the answer's future stops them.
@@ -109,7 +118,35 @@ impl Store {
         T: Send + 'static,
         E: From<sqlx::Error> + Send + 'static,
     {
-        self.writer.write(tenant, work).await
+        self.writer.write([tenant], work).await
+    }
+
+    /// As [`write`](Store::write), for what is several tenants'.
+    pub async fn write_all<T, E>(
+        &self,
+        tenants: impl IntoIterator<Item = impl AsRef<str>>,
+        work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<sqlx::Error> + Send + 'static,
+    {
+        self.writer.write(tenants, work).await
+    }
+
+    /// As [`write`](Store::write), in nobody's turn: for rows of any tenants that
+    /// are safe from others by what the queries themselves say. They must not touch
+    /// what writes in a turn add up, such as [`usage`]: two that wait for each
+    /// other would both fail.
+    pub async fn write_without_turn<T, E>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<sqlx::Error> + Send + 'static,
+    {
+        self.writer.write([""; 0], work).await
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Room {
     /// Scripts, with the bytes of all their versions.
     Scripts,
     Executions,
+    /// What scripts are to do, dead letters included.
+    Jobs,
 }
 
 impl Room {
@@ -21,6 +23,7 @@ impl Room {
             Room::Emails => "emails",
             Room::Scripts => "scripts",
             Room::Executions => "executions",
+            Room::Jobs => "jobs",
         }
     }
 }

@@ -6,9 +6,10 @@
 //!
 //! On SQLite there is one queue. On PostgreSQL there are several, each tenant's
 //! writes in the same one, and a transaction holds the turns of all tenants that
-//! it writes for, which other hosts wait for.
+//! it writes for, which other hosts wait for. Writes in nobody's turn have a queue
+//! of their own there, and so wait for no tenant.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -26,10 +27,11 @@ const BATCH: usize = 64;
 
 /// A handle on the queues of writes. The writer ends with its last handle.
 #[derive(Clone)]
-pub struct Writer(Arc<[mpsc::UnboundedSender<Job>]>);
+pub struct Writer(Arc<[mpsc::UnboundedSender<Write>]>);
 
-struct Job {
-    turn: Turn,
+struct Write {
+    /// Of all tenants whose it is.
+    turns: Vec<Turn>,
     work: Work,
 }
 
@@ -61,16 +63,17 @@ impl Writer {
     /// Writes over as many connections as the pool may have.
     pub fn new(pool: AnyPool, kind: Kind) -> Writer {
         let queues = (0..pool.options().get_max_connections()).map(|_| {
-            let (queue, jobs) = mpsc::unbounded_channel();
-            tokio::spawn(work(pool.clone(), kind, jobs));
+            let (queue, writes) = mpsc::unbounded_channel();
+            tokio::spawn(work(pool.clone(), kind, writes));
             queue
         });
         Writer(queues.collect())
     }
 
+    /// Writes in the turns of some tenants, or of none.
     pub async fn write<T, E>(
         &self,
-        tenant: &str,
+        tenants: impl IntoIterator<Item = impl AsRef<str>>,
         work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -92,17 +95,26 @@ impl Writer {
                 Done { keep, tell }
             })
         });
-        let turn = Turn::of(tenant);
-        let queue = self.0.get(turn.0.rem_euclid(self.0.len().max(1) as i64) as usize);
+        let turns: Vec<Turn> = tenants.into_iter().map(|tenant| Turn::of(tenant.as_ref())).collect();
+        let queue = self.queue(turns.first());
         // Either fails where the host shuts down, or the work has panicked.
-        queue.and_then(|queue| queue.send(Job { turn, work }).ok()).ok_or(sqlx::Error::WorkerCrashed)?;
+        queue.and_then(|queue| queue.send(Write { turns, work }).ok()).ok_or(sqlx::Error::WorkerCrashed)?;
         answered.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+    }
+
+    /// The last is for those in nobody's turn, where there is more than one.
+    fn queue(&self, turn: Option<&Turn>) -> Option<&mpsc::UnboundedSender<Write>> {
+        let tenants = self.0.len().saturating_sub(1).max(1);
+        match turn {
+            Some(turn) => self.0.get(turn.0.rem_euclid(tenants as i64) as usize),
+            None => self.0.last(),
+        }
     }
 }
 
-async fn work(pool: AnyPool, kind: Kind, mut jobs: mpsc::UnboundedReceiver<Job>) {
+async fn work(pool: AnyPool, kind: Kind, mut writes: mpsc::UnboundedReceiver<Write>) {
     let mut batch = Vec::with_capacity(BATCH);
-    while jobs.recv_many(&mut batch, BATCH).await > 0 {
+    while writes.recv_many(&mut batch, BATCH).await > 0 {
         let mut done = Vec::with_capacity(batch.len());
         let durable = commit(&pool, kind, &mut batch, &mut done).await;
         // What was not run finds nobody to tell, which its caller takes for an
@@ -119,7 +131,7 @@ async fn work(pool: AnyPool, kind: Kind, mut jobs: mpsc::UnboundedReceiver<Job>)
 }
 
 /// Runs a batch. Err where none of it is certain to be durable.
-async fn commit(pool: &AnyPool, kind: Kind, batch: &mut Vec<Job>, done: &mut Vec<Done>) -> Result<(), sqlx::Error> {
+async fn commit(pool: &AnyPool, kind: Kind, batch: &mut Vec<Write>, done: &mut Vec<Done>) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
     let committed = run(&mut connection, kind, batch, done).await;
     if committed.is_err() {
@@ -133,7 +145,7 @@ async fn commit(pool: &AnyPool, kind: Kind, batch: &mut Vec<Job>, done: &mut Vec
 async fn run(
     connection: &mut Connection,
     kind: Kind,
-    batch: &mut Vec<Job>,
+    batch: &mut Vec<Write>,
     done: &mut Vec<Done>,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = match kind {
@@ -142,16 +154,16 @@ async fn run(
     };
     // Alone, a write needs no savepoint.
     if batch.len() == 1
-        && let Some(job) = batch.pop()
+        && let Some(write) = batch.pop()
     {
-        return match perform(job, &mut transaction, done).await {
+        return match perform(write, &mut transaction, done).await {
             true => transaction.commit().await,
             false => transaction.rollback().await,
         };
     }
-    for job in batch.drain(..) {
+    for write in batch.drain(..) {
         let mut savepoint: Transaction<'_, Any> = transaction.begin().await?;
-        match perform(job, &mut savepoint, done).await {
+        match perform(write, &mut savepoint, done).await {
             true => savepoint.commit().await?,
             false => savepoint.rollback().await?,
         }
@@ -160,8 +172,8 @@ async fn run(
 }
 
 /// Answers whether what it did is to stay.
-async fn perform(job: Job, connection: &mut Connection, done: &mut Vec<Done>) -> bool {
-    let ran = AssertUnwindSafe((job.work)(connection)).catch_unwind().await;
+async fn perform(write: Write, connection: &mut Connection, done: &mut Vec<Done>) -> bool {
+    let ran = AssertUnwindSafe((write.work)(connection)).catch_unwind().await;
     let keep = ran.as_ref().is_ok_and(|ran| ran.keep);
     done.extend(ran);
     keep
@@ -171,8 +183,8 @@ async fn perform(job: Job, connection: &mut Connection, done: &mut Vec<Done>) ->
 /// trip. In the same order everywhere, so that no two wait for each other. At
 /// the default level each statement sees what was committed before it, and so
 /// all that was written in turns before this.
-fn begin(batch: &[Job]) -> String {
-    let mut turns: Vec<Turn> = batch.iter().map(|job| job.turn).collect();
+fn begin(batch: &[Write]) -> String {
+    let mut turns: Vec<Turn> = batch.iter().flat_map(|write| write.turns.iter().copied()).collect();
     turns.sort_unstable();
     turns.dedup();
     let mut sql = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned();
@@ -238,6 +250,28 @@ mod tests {
         assert_eq!(items(&store).await, 1);
     }
 
+    async fn writes_for_all_and_for_none_end_whatever_the_others_do(kind: Kind) {
+        let store = Store::fresh(kind).await;
+        let both = |first: &'static str, second: &'static str| {
+            store.write_all([first, second], move |connection| {
+                Box::pin(async move {
+                    for tenant in [first, second] {
+                        usage::add(connection, tenant, Room::Outbox, ONE).await?;
+                    }
+                    Ok::<(), sqlx::Error>(())
+                })
+            })
+        };
+        let pairs = join_all((0..30).map(|n| if n % 2 == 0 { both("a", "b") } else { both("b", "a") }));
+        let single = join_all((0..30).map(|_| add(&store, || Ok(()))));
+        let none = store.write_without_turn(|connection| {
+            Box::pin(async move { sqlx::query_scalar("SELECT 1").fetch_one(connection).await })
+        });
+        let (pairs, single, none): (Vec<_>, Vec<_>, sqlx::Result<i32>) = tokio::join!(pairs, single, none);
+        assert!(pairs.iter().chain(&single).all(Result::is_ok), "{pairs:?} {single:?}");
+        assert_eq!((items(&store).await, none.unwrap()), (60, 1));
+    }
+
     async fn an_operation_that_is_not_polled_holds_nobody_up(kind: Kind) {
         let database = Lasting::new(kind).await;
         let store = database.open().await;
@@ -257,6 +291,7 @@ mod tests {
         of_a_batch_only_the_failed_is_undone,
         a_write_that_nobody_waits_for_any_more_is_not_begun,
         an_operation_that_is_not_polled_holds_nobody_up,
+        writes_for_all_and_for_none_end_whatever_the_others_do,
     );
 
     /// Never says that something is written which is not.

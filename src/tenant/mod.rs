@@ -38,7 +38,8 @@ pub struct User {
 }
 
 /// Where the permissions of a caller come from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Authority {
     /// From the host's list, at the time they are used.
     #[default]
@@ -83,9 +84,20 @@ pub struct Script {
     pub file: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Execution {
     pub id: String,
-    /// `cron`, `manual`, `api` or `event`.
+    /// `cron`, `manual`, `api`, `event` or `oneoff`.
     pub triggered_by: String,
+    /// What it handles, where that is an event.
+    pub cause: Option<Cause>,
+}
+
+/// The event that an execution handles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The event's id.
+    pub event: String,
+    /// How many events led to the execution, that one included.
+    pub depth: i64,
 }

@@ -22,7 +22,7 @@ fn identity(tenant: &str) -> Identity {
         tenant: Tenant { id: tenant.into(), name: tenant.into() },
         user: Some(User { id: "user-1".into(), ..User::default() }),
         script: Script { id: "attack".into(), name: "attack".into(), kind: "oneoff".into(), file: "attack.js".into() },
-        execution: Execution { id: "execution-1".into(), triggered_by: "manual".into() },
+        execution: Execution { id: "execution-1".into(), triggered_by: "manual".into(), cause: None },
     }
 }
 

@@ -23,7 +23,7 @@ impl From<&Identity> for Context {
         // The script's file is the host's business.
         let tenant::Script { id, name, kind, file: _ } = &identity.script;
         let script = Script { id: id.clone(), name: name.clone(), kind: kind.clone() };
-        let tenant::Execution { id, triggered_by } = &identity.execution;
+        let tenant::Execution { id, triggered_by, .. } = &identity.execution;
         let execution = Execution { id: id.clone(), triggered_by: triggered_by.clone() };
         Context { tenant, user, script, execution }
     }

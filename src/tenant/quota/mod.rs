@@ -53,6 +53,10 @@ limits! {
     ScriptBytes script_bytes: Size = 256 << 20;
     /// Tokens that its users made and that have not expired.
     Tokens tokens: Count = 200;
+    /// Jobs that wait, run or are dead letters: a night's work of a busy tenant.
+    Jobs jobs: Count = 100_000;
+    /// Bytes of them, their arguments included.
+    JobBytes job_bytes: Size = 256 << 20;
 }
 
 impl Quota {

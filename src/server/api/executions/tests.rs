@@ -54,7 +54,7 @@ fn identity(id: &str) -> Identity {
             kind: "cron".into(),
             file: "nightly.js".into(),
         },
-        execution: tenant::Execution { id: id.into(), triggered_by: "cron".into() },
+        execution: tenant::Execution { id: id.into(), triggered_by: "cron".into(), cause: None },
     }
 }
 
