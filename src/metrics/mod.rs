@@ -25,6 +25,7 @@ use crate::runtime::control::Used;
 use crate::settings::MetricsSettings;
 use crate::tenant::Identity;
 use crate::tenant::quota::Refusal;
+use crate::triggers::schedules::policy::Fate;
 use bounds::Bounds;
 pub use listener::{Listener, content_type};
 
@@ -105,6 +106,8 @@ pub struct Metrics {
     ignored: Counter,
     unrecorded: Family<ByState, Counter>,
     refusals: Family<ByQuota, Counter>,
+    ticks: Family<ByState, Counter>,
+    lateness: Histogram,
     under_way: Gauge,
     sandboxes: Family<ByState, Gauge>,
 }
@@ -154,6 +157,8 @@ impl Metrics {
             ignored: Counter::default(),
             unrecorded: Family::default(),
             refusals: Family::default(),
+            ticks: Family::default(),
+            lateness: Histogram::new(SECONDS),
             under_way: Gauge::default(),
             sandboxes: Family::default(),
         };
@@ -174,6 +179,8 @@ impl Metrics {
         registry.register("quota_refusals", "What tenants were refused for want of a quota", m.refusals.clone());
         registry.register("executions_under_way", "Executions that run or wait", m.under_way.clone());
         registry.register("sandboxes", "Sandboxes by state, and calls that wait for one", m.sandboxes.clone());
+        registry.register("schedule_ticks", "Ticks of schedules, by what became of them", m.ticks.clone());
+        registry.register("schedule_lateness_seconds", "How late ticks were queued", m.lateness.clone());
         metrics.registry = registry;
         metrics
     }
@@ -213,6 +220,14 @@ impl Metrics {
             let by = ByMetric { tenant: tenant.clone(), script: script.clone(), metric: name };
             self.sums.get_or_create(&by).inc_by(value);
             self.counts.get_or_create(&by).inc();
+        }
+    }
+
+    /// Counts a tick of a schedule, settled so long after its time.
+    pub fn tick(&self, fate: Fate, late: Duration) {
+        self.ticks.get_or_create(&ByState { state: fate.name() }).inc();
+        if fate == Fate::Queued {
+            self.lateness.observe(late.as_secs_f64());
         }
     }
 

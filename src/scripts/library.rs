@@ -21,6 +21,7 @@ use crate::settings::Settings;
 use crate::store::usage::{self, Room, Usage};
 use crate::store::{Connection, Store};
 use crate::tenant::quota::{Account, Quota};
+use crate::triggers::schedules;
 
 /// Characters of a version's message.
 const MESSAGE: usize = 1000;
@@ -210,6 +211,7 @@ impl Library {
                     return Err(Refused::NameTaken(script.draft.name));
                 }
                 rows::insert(connection, &owner, &script).await?;
+                schedules::follow(connection, &owner, &script, now).await?;
                 take_routes(connection, &owner, &script).await?;
                 let used = usage::add(connection, &owner, Room::Scripts, Usage { items: 1, bytes: 0 }).await?;
                 account.check(Quota::Scripts, used.items.max(0) as u64)?;
@@ -252,6 +254,7 @@ impl Library {
                 }
                 let script = Stored { draft, updated_at: now, ..current };
                 rows::update(connection, &owner, &script).await?;
+                schedules::follow(connection, &owner, &script, now).await?;
                 take_routes(connection, &owner, &script).await?;
                 Ok(script)
             })
@@ -267,6 +270,7 @@ impl Library {
                 let script = rows::script(connection, &owner, &named).await?.ok_or(Refused::NotFound)?;
                 let script = Stored { enabled, updated_at: now, ..script };
                 rows::update(connection, &owner, &script).await?;
+                schedules::follow(connection, &owner, &script, now).await?;
                 Ok(script)
             })
         })
@@ -280,6 +284,7 @@ impl Library {
             Box::pin(async move {
                 let script = rows::script(connection, &owner, &named).await?.ok_or(Refused::NotFound)?;
                 let bytes = rows::delete(connection, &owner, &script.id).await?;
+                schedules::forget(connection, &owner, &script.id).await?;
                 usage::add(connection, &owner, Room::Scripts, Usage { items: -1, bytes: -bytes }).await?;
                 Ok(script.id)
             })
@@ -402,6 +407,7 @@ impl Library {
                 require_entry(&script.draft, Some(&version))?;
                 let script = Stored { deployed: Some(number), updated_at: now, ..script };
                 rows::update(connection, &owner, &script).await?;
+                schedules::follow(connection, &owner, &script, now).await?;
                 Ok(script)
             })
         })

@@ -86,7 +86,7 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
     let names = |names: Vec<&str>| format!("[{}]", names.join(", "));
     let there = |there: bool| if there { "set" } else { "none" }.to_owned();
     let none = || "none".to_owned();
-    let Settings { server, sandboxes, http, smtp, store, database, executions, metrics, .. } = settings;
+    let Settings { server, sandboxes, http, smtp, store, database, executions, schedules, metrics, .. } = settings;
     let database = database.as_ref();
     let listed = |of: fn(&Protection) -> Vec<String>| {
         let list = database.map(|database| of(&database.protection));
@@ -119,6 +119,8 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
         ("executions.max_per_tenant", executions.max_per_tenant.to_string()),
         ("executions.max_bytes_per_tenant", size(executions.max_bytes_per_tenant)),
         ("executions.max_result", size(executions.max_result)),
+        ("schedules.keep", time(schedules.keep)),
+        ("schedules.max_ticks", schedules.max_ticks.to_string()),
         ("metrics.listen", metrics.listen.map_or_else(none, |address| address.to_string())),
         ("metrics.max_tenants", metrics.max_tenants.to_string()),
         ("metrics.max_scripts", metrics.max_scripts.to_string()),

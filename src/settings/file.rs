@@ -18,7 +18,7 @@ use url::Url;
 use super::database::{self, DatabaseTable};
 use super::error::Fault;
 use super::jwt::{self, AuthTable};
-use super::schedules::{self, CronTable};
+use super::schedules::{self, CronTable, SchedulesTable};
 use super::services::{self, ServiceTable};
 use super::store::{self, StoreTable};
 use super::{
@@ -70,6 +70,7 @@ struct File {
     sandboxes: SandboxTable,
     http: HttpTable,
     executions: ExecutionTable,
+    schedules: SchedulesTable,
     metrics: MetricsTable,
     smtp: Option<SmtpTable>,
     secrets: SecretsTable,
@@ -384,6 +385,7 @@ impl Reader<'_> {
             user_agent: file.http.user_agent.as_ref().map(header_text).transpose()?,
         };
         executions(&file.executions, &mut settings.executions)?;
+        settings.schedules = schedules::read(&file.schedules)?;
         let metrics = &mut settings.metrics;
         metrics.listen = file.metrics.listen.as_ref().map(address).transpose()?;
         for (setting, value) in [
@@ -803,20 +805,25 @@ fn network(text: &Spanned<String>) -> Result<IpNet, Fault> {
 
 fn executions(table: &ExecutionTable, settings: &mut ExecutionSettings) -> Result<(), Fault> {
     settings.record = table.record.unwrap_or(settings.record);
-    if let Some(keep) = &table.keep {
-        let text = &keep.as_ref().0;
-        let read = humantime::parse_duration(text)
-            .ok()
-            .filter(|time| (MINUTE..=TEN_YEARS).contains(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
-        settings.keep = read.ok_or_else(|| {
-            Fault::new(keep.span(), "this takes a time from `1m` to ten years").help("write it as `30d` or `12h`")
-        })?;
-    }
+    keep(&table.keep, &mut settings.keep)?;
     if let Some(count) = count(&table.max_per_tenant, 1..=MAX_EXECUTIONS)? {
         settings.max_per_tenant = count;
     }
     size(&table.max_bytes_per_tenant, 1 << 20..=1 << 50, &mut settings.max_bytes_per_tenant)?;
     size(&table.max_result, 0..=MAX_BODY, &mut settings.max_result)
+}
+
+/// How long something stays on record.
+pub(super) fn keep(setting: &Option<Spanned<Scalar>>, value: &mut Duration) -> Result<(), Fault> {
+    if let Some(setting) = setting {
+        let read = humantime::parse_duration(&setting.as_ref().0)
+            .ok()
+            .filter(|time| (MINUTE..=TEN_YEARS).contains(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+        *value = read.ok_or_else(|| {
+            Fault::new(setting.span(), "this takes a time from `1m` to ten years").help("write it as `30d` or `12h`")
+        })?;
+    }
+    Ok(())
 }
 
 fn smtp(table: &SmtpTable) -> Result<SmtpSettings, Fault> {

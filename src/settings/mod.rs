@@ -29,6 +29,7 @@ use sha2::{Digest, Sha256};
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use jwt::{Jwks, JwtSettings};
+pub use schedules::ScheduleSettings;
 pub use store::StoreSettings;
 
 use crate::capabilities::grant;
@@ -63,6 +64,7 @@ pub struct Settings {
     pub sandboxes: SandboxSettings,
     pub http: HttpSettings,
     pub executions: ExecutionSettings,
+    pub schedules: ScheduleSettings,
     pub metrics: MetricsSettings,
     pub smtp: Option<SmtpSettings>,
     /// The keys that secrets are encrypted with. Ids are unique.
@@ -340,6 +342,7 @@ impl Default for Settings {
             sandboxes: SandboxSettings::default(),
             http: HttpSettings::default(),
             executions: ExecutionSettings::default(),
+            schedules: ScheduleSettings::default(),
             metrics: MetricsSettings::default(),
             smtp: None,
             secrets: Keys::default(),

@@ -406,6 +406,8 @@ const WRONG: &[(&str, usize, usize, &[&str])] = &[
     ("[sandboxes]\ncount = \"many\"", 2, 9, &["a whole number from 1 to 10000"]),
     ("[executions]\nkeep = \"5s\"", 2, 8, &["a time from `1m` to ten years", "`30d`"]),
     ("[executions]\nmax_per_tenant = 0", 2, 18, &["a whole number from 1"]),
+    ("[schedules]\nkeep = \"5s\"", 2, 8, &["a time from `1m` to ten years"]),
+    ("[schedules]\nmax_ticks = 0", 2, 13, &["a whole number from 1 to 1000000"]),
     ("[metrics]\nlisten = \"9464\"", 2, 10, &["is not an address and port"]),
     ("[http]\nprivate_networks = [\"10.0.0.0/33\"]", 2, 21, &["is not a network", "10.1.2.0/24"]),
     ("[smtp]\nurl = \"http://user:hunter2@x\"", 2, 7, &["not the URL of a mail server", "url = \"****"]),

@@ -36,6 +36,10 @@ pub struct Cron {
     /// begin at once. Null: at their time.
     #[serde(default)]
     pub jitter: Option<String>,
+    /// How often a run that fails, or is lost with its host, is tried at most.
+    #[serde(default = "attempts")]
+    #[schema(minimum = 1, maximum = 20, default = 3)]
+    pub attempts: i64,
     /// Whether it rests. `POST /api/schedules/{script}/resume` wakes it as well.
     #[serde(default)]
     pub paused: bool,
@@ -75,6 +79,13 @@ pub struct Wrong {
     pub message: String,
 }
 
+const MAX_ATTEMPTS: i64 = 20;
+
+/// A failure that passes should not cost a day.
+fn attempts() -> i64 {
+    3
+}
+
 fn utc() -> String {
     "UTC".to_owned()
 }
@@ -89,6 +100,7 @@ impl Cron {
             catch_up: CatchUp::default(),
             catch_up_window: None,
             jitter: None,
+            attempts: attempts(),
             paused: false,
         }
     }
@@ -124,6 +136,9 @@ impl Cron {
     pub fn check(&self) -> Result<(), Wrong> {
         self.timetable()?;
         self.policy()?;
+        if !(1..=MAX_ATTEMPTS).contains(&self.attempts) {
+            return Err(Wrong { field: "attempts", message: format!("This is a number from 1 to {MAX_ATTEMPTS}.") });
+        }
         Ok(())
     }
 }
@@ -158,7 +173,7 @@ mod tests {
         assert_eq!(policy, expected);
         let all = json!({
             "schedule": "*/5 * * * *", "timezone": "Europe/Berlin", "overlap": "queue", "catch_up": "all",
-            "catch_up_window": "90m", "jitter": "30s", "paused": true,
+            "catch_up_window": "90m", "jitter": "30s", "attempts": 1, "paused": true,
         });
         let cron = check(&all).unwrap();
         assert_eq!(serde_json::to_value(&cron).unwrap(), all);
@@ -177,6 +192,7 @@ mod tests {
             (json!({ "catch_up_window": "31days" }), "catch_up_window:"),
             (json!({ "jitter": "25h" }), "jitter: This is a time such as `90s` or `6h`, of 1day at most."),
             (json!({ "jitter": "-1s" }), "jitter:"),
+            (json!({ "attempts": 0 }), "attempts: This is a number from 1 to 20."),
             (json!({ "every": "day" }), "unknown field `every`"),
         ] {
             let mut cron = json!({ "schedule": "0 9 * * *" });

@@ -1,11 +1,13 @@
 //! The times that a schedule names, in its time zone.
 //!
-//! Where clocks change, a schedule does what cron does: one that names times of
-//! day runs once a day, at the first moment after a gap where its time falls into
-//! it, and at the first of two where its time comes twice. One that repeats, with
-//! a `*` for the minute or the hour, follows the time that passes.
+//! Where clocks change, a schedule does what Vixie's cron does. One with a `*` for
+//! the minute or the hour follows the time that passes. Any other names times of
+//! day, and has each once a day: at the first moment after a gap where its time
+//! falls into it, and at the first of two where its time comes twice. croner takes
+//! only those with a single time for such; so they are looked up on a clock that
+//! is never changed, and then put where that time is in the zone.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -20,6 +22,8 @@ const TEXT: usize = 200;
 pub struct Timetable {
     cron: Cron,
     zone: Tz,
+    /// Whether it names times of day.
+    is_fixed: bool,
 }
 
 /// What cannot be read of it.
@@ -40,7 +44,8 @@ impl Timetable {
         }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let cron = parser.parse(schedule).map_err(|_| Unreadable::Schedule)?;
-        let timetable = Timetable { cron, zone };
+        let is_fixed = !schedule.split_whitespace().take(2).any(|field| field.starts_with('*'));
+        let timetable = Timetable { cron, zone, is_fixed };
         match timetable.after(0) {
             Some(_) => Ok(timetable),
             None => Err(Unreadable::Never),
@@ -49,18 +54,33 @@ impl Timetable {
 
     /// The first tick after a time.
     pub fn after(&self, time: Millis) -> Option<Millis> {
-        self.next(time, false)
-    }
-
-    fn next(&self, time: Millis, inclusive: bool) -> Option<Millis> {
-        let found = self.cron.find_next_occurrence(&self.local(time)?, inclusive).ok()?;
-        Some(found.timestamp_millis())
-    }
-
-    fn local(&self, time: Millis) -> Option<DateTime<Tz>> {
         // Ticks are whole seconds.
         let time: DateTime<Utc> = DateTime::from_timestamp(time.div_euclid(1000), 0)?;
-        Some(time.with_timezone(&self.zone))
+        let local = time.with_timezone(&self.zone);
+        if !self.is_fixed {
+            let next = self.cron.find_next_occurrence(&local, false).ok()?;
+            return Some(next.timestamp_millis());
+        }
+        let mut wall = local.naive_local().and_utc();
+        loop {
+            wall = self.cron.find_next_occurrence(&wall, false).ok()?;
+            let tick = self.on_the_clock(wall.naive_utc())?;
+            // Not where this is the second of two times.
+            if tick > time {
+                return Some(tick.timestamp_millis());
+            }
+        }
+    }
+
+    /// When the zone's clocks show a time first, or have passed it.
+    fn on_the_clock(&self, wall: NaiveDateTime) -> Option<DateTime<Tz>> {
+        /// No zone's clocks have ever been set forward by more than a day.
+        const LONGEST: i64 = 24 * 60;
+        // Clocks are set by whole minutes.
+        (0..=LONGEST).find_map(|minutes| {
+            let wall = wall.checked_add_signed(TimeDelta::minutes(minutes))?;
+            self.zone.from_local_datetime(&wall).earliest()
+        })
     }
 
     /// The ticks after a time, as they come.
@@ -140,6 +160,18 @@ mod tests {
             "2026-11-01T00:00:00-04:00",
             &["11-01 01:00-04:00", "11-01 01:30-04:00", "11-01 01:00-05:00", "11-01 01:30-05:00", "11-02 01:00-05:00"],
         ),
+        (
+            "America/New_York",
+            "30 1,13 * * *",
+            "2026-11-01T00:00:00-04:00",
+            &["11-01 01:30-04:00", "11-01 13:30-05:00", "11-02 01:30-05:00"],
+        ),
+        (
+            "America/New_York",
+            "0,30 2-3 * * *",
+            "2026-03-08T00:00:00-05:00",
+            &["03-08 03:00-04:00", "03-08 03:30-04:00", "03-09 02:00-04:00"],
+        ),
         // Lord Howe changes by half an hour: from 2:00 to 2:30, and from 2:00 to 1:30.
         ("Australia/Lord_Howe", "15 2 * * *", "2026-10-03T00:00:00Z", &["10-04 02:30+11:00", "10-05 02:15+11:00"]),
         ("Australia/Lord_Howe", "45 1 * * *", "2026-04-03T20:00:00Z", &["04-05 01:45+11:00", "04-06 01:45+10:30"]),
@@ -210,7 +242,8 @@ mod tests {
         ] {
             for schedule in ["30 2 * * *", "0 0 * * *", "45 1 * * *", "0 3 * * *"] {
                 let timetable = Timetable::new(schedule, zone).unwrap();
-                let local = |tick: Millis| timetable.local(tick).unwrap().date_naive();
+                let utc = |tick: Millis| DateTime::from_timestamp_millis(tick).unwrap();
+                let local = |tick: Millis| utc(tick).with_timezone(&timetable.zone).date_naive();
                 let days: Vec<_> = timetable.ticks(from).take_while(|tick| *tick < to).map(local).collect();
                 let next = |day: &chrono::NaiveDate| day.succ_opt().unwrap();
                 assert!(days.windows(2).all(|pair| next(&pair[0]) == pair[1]), "{schedule} in {zone}");
