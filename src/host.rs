@@ -34,6 +34,7 @@ use crate::store::{self, Migrated, Store};
 use crate::tenant::quota::{Admission, Exceeded, Ledger, Refusal};
 use crate::tenant::token::Tokens;
 use crate::tenant::{Authority, Identity, People, Permissions, User};
+use crate::triggers::schedules::Schedules;
 
 /// The host's own database, in the data folder where settings name none.
 const STORE: &str = "airlock.db";
@@ -46,6 +47,7 @@ pub struct Host {
     process: Arc<capabilities::Process>,
     executions: Executions,
     queue: Queue,
+    schedules: Schedules,
     settings: Arc<Settings>,
     people: People,
     places: Arc<Places>,
@@ -206,6 +208,11 @@ impl Host {
         &self.executions
     }
 
+    /// The scripts that run by the clock.
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
+    }
+
     /// What scripts are to do.
     pub fn queue(&self) -> &Queue {
         &self.queue
@@ -341,7 +348,7 @@ impl Builder {
         self
     }
 
-    /// Reckons quotas by another clock.
+    /// Tells the time by another clock.
     pub fn clock(mut self, clock: Clock) -> Builder {
         self.clock = clock;
         self
@@ -360,7 +367,7 @@ impl Builder {
             cache: Some(self.cache.take().unwrap_or_else(|| data.join(CACHE))),
             cache_size: settings.cache_size,
         })?;
-        let store = store(settings).await?;
+        let store = store(settings).await?.with_clock(self.clock.clone());
         let users = settings.users.iter().map(|user| (user.tenant.clone(), user.user.clone()));
         let people = People::new(users, settings.service_accounts.iter().cloned());
         let metrics = Arc::new(Metrics::new(&settings.metrics));
@@ -375,11 +382,20 @@ impl Builder {
         library.look().await.context("reading the scripts in the host's database")?;
         let library = Arc::new(library);
         tokio::spawn(watch(Arc::downgrade(&library)));
+        let schedules = Schedules::new(
+            store.clone(),
+            queue.clone(),
+            places.clone(),
+            process.quotas.clone(),
+            process.metrics.clone(),
+            settings.schedules.clone(),
+        );
         let host = Host {
             engine,
             process,
             executions,
             queue,
+            schedules,
             settings,
             people,
             places,

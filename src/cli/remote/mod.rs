@@ -2,6 +2,7 @@
 
 pub mod deploy;
 pub mod invoke;
+pub mod schedules;
 pub mod scripts;
 
 use std::time::Duration;

@@ -10,6 +10,7 @@ mod document;
 mod executions;
 mod extract;
 mod me;
+mod schedules;
 mod scripts;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ fn resources() -> OpenApiRouter<Api> {
         .merge(calls::routes())
         .merge(executions::routes())
         .merge(me::routes())
+        .merge(schedules::routes())
         .merge(scripts::routes())
         .merge(tokens::routes())
         .merge(versions::routes())

@@ -117,12 +117,17 @@ impl Schedules {
         Ok(())
     }
 
-    /// Settles ticks until this is dropped.
+    /// Notes the schedules of the settings, and settles ticks until this is dropped.
     pub async fn run(self) {
+        let mut has_begun = false;
         let mut kept_house: Option<Instant> = None;
         let mut patience = Duration::ZERO;
         loop {
             let turn = async {
+                if !has_begun {
+                    self.begin().await?;
+                    has_begun = true;
+                }
                 if kept_house.is_none_or(|at| at.elapsed() >= HOUSE) {
                     self.keep_house().await?;
                     kept_house = Some(Instant::now());
