@@ -14,7 +14,7 @@ use crate::capabilities::grant::Operator;
 use crate::capabilities::services::Service;
 use crate::capabilities::{self, db, events, http, secrets, services, storage};
 use crate::compile::{self, CompileError};
-use crate::executions::{Executions, Origin};
+use crate::executions::{Ending, Executions, Origin, Recording};
 use crate::files;
 use crate::metrics::{Metrics, Now};
 use crate::queue::Queue;
@@ -241,8 +241,20 @@ impl Host {
         Ok(self.run_admitted(program, run, admission).await?)
     }
 
-    /// Every call comes through here, and is recorded here.
-    async fn run_admitted(&self, program: &Program, run: Run, _admission: Admission) -> Result<Outcome, Busy> {
+    async fn run_admitted(&self, program: &Program, run: Run, admission: Admission) -> Result<Outcome, Busy> {
+        let (recording, outcome) = self.run_recorded(program, run, admission).await;
+        recording.end(&outcome);
+        outcome
+    }
+
+    /// Every call comes through here, and what it comes to is recorded with what
+    /// this answers.
+    async fn run_recorded(
+        &self,
+        program: &Program,
+        run: Run,
+        _admission: Admission,
+    ) -> (Recording, Result<Outcome, Busy>) {
         let trace = Trace::of(&run.identity.execution.id, run.origin.parent);
         let recording = self.executions.begin(run.identity.clone(), run.origin, trace);
         let mut call = Call::new(run.identity, run.limits, self.process.clone(), run.grant);
@@ -250,16 +262,63 @@ impl Host {
         call.control = recording.control();
         call.trace = trace;
         let outcome = sandbox::run(&self.engine, program, call, run.entry.as_deref(), run.input).await;
-        recording.end(&outcome);
-        outcome
+        (recording, outcome)
     }
 
     async fn invoke(&self, request: Invoke, admission: Admission) -> Invocation {
-        let script = &request.script;
-        let (program, grant) = match self.prepare(&request.identity.tenant.id, script).await {
+        let (program, run) = match self.ready(request).await {
             Ok(ready) => ready,
             Err(reason) => return Invocation::Broken(reason),
         };
+        match self.run_admitted(&program, run, admission).await {
+            Ok(outcome) => Invocation::Ended(Box::new(outcome)),
+            Err(Busy(_)) => Invocation::Busy,
+        }
+    }
+
+    /// Makes one attempt of a job, which may have to be put off.
+    pub(crate) async fn attempt(&self, request: Invoke) -> Attempt {
+        let admission = match self.admit(&request.identity.tenant.id) {
+            Ok(admission) => admission,
+            Err(exceeded) => return Attempt::PutOff(exceeded.retry_after),
+        };
+        let (identity, origin) = (request.identity.clone(), request.origin.clone());
+        let (program, run) = match self.ready(request).await {
+            Ok(ready) => ready,
+            Err(reason) => {
+                tracing::error!(
+                    execution_id = identity.execution.id,
+                    tenant_id = identity.tenant.id,
+                    script = identity.script.name,
+                    reason,
+                    "the script of a job cannot run"
+                );
+                return self.fail(identity, origin, "the script cannot run; the host's log has the reason");
+            }
+        };
+        match self.run_recorded(&program, run, admission).await {
+            (recording, Err(Busy(_))) => {
+                recording.forget();
+                Attempt::PutOff(AGAIN)
+            }
+            (recording, Ok(outcome)) => {
+                let ending = recording.hand_over(&Ok(outcome.clone()));
+                ending.map_or(Attempt::PutOff(AGAIN), |ending| Attempt::Ended(Box::new(outcome), ending))
+            }
+        }
+    }
+
+    /// An attempt of a job whose script cannot be called.
+    pub(crate) fn fail(&self, identity: Arc<Identity>, origin: Origin, reason: &str) -> Attempt {
+        let outcome = Outcome::unavailable(reason);
+        let ending = self.executions.begin(identity, origin, None).hand_over(&Ok(outcome.clone()));
+        ending.map_or(Attempt::PutOff(AGAIN), |ending| Attempt::Ended(Box::new(outcome), ending))
+    }
+
+    /// What a call runs. The error is for the log.
+    async fn ready(&self, request: Invoke) -> Result<(Program, Run), String> {
+        let script = &request.script;
+        let (program, grant) = self.prepare(&request.identity.tenant.id, script).await?;
         let mut identity = Identity::clone(&request.identity);
         identity.user = self.runs_as(script, &identity, &request.authority);
         let run = Run {
@@ -271,12 +330,20 @@ impl Host {
             sink: None,
             origin: request.origin,
         };
-        match self.run_admitted(&program, run, admission).await {
-            Ok(outcome) => Invocation::Ended(Box::new(outcome)),
-            Err(Busy(_)) => Invocation::Busy,
-        }
+        Ok((program, run))
     }
 }
+
+/// What came of an attempt of a job.
+pub(crate) enum Attempt {
+    /// It ran to whatever end, which its caller writes.
+    Ended(Box<Outcome>, Ending),
+    /// It did not begin, for want of a quota or a sandbox.
+    PutOff(Duration),
+}
+
+/// How long a job is put off for which no sandbox was free.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Host {
     /// What a call of a script runs and may use. The error is for the log.
@@ -388,7 +455,7 @@ impl Builder {
             places.clone(),
             process.quotas.clone(),
             process.metrics.clone(),
-            settings.schedules.clone(),
+            &settings,
         );
         let host = Host {
             engine,

@@ -59,8 +59,8 @@ fn run(ctx: &Ctx<'_>, loaded: &Loaded, call: Call) -> Result<String, ScriptError
             if let Some(object) = input.as_object()
                 && let (Ok(true), Ok(true)) = (object.contains_key("rawBody"), object.contains_key("bodyEncoding"))
             {
-                let prototype = loaded.request.clone().restore(ctx).map_err(|_| thrown(ctx))?;
-                object.set_prototype(Some(&prototype)).map_err(|_| thrown(ctx))?;
+                let receive = loaded.receive.clone().restore(ctx).map_err(|_| thrown(ctx))?;
+                receive.call::<_, ()>((object.clone(),)).map_err(|_| thrown(ctx))?;
             }
             entry.call((input,))
         }

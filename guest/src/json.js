@@ -1,6 +1,6 @@
 (function (native, shared) {
   const { stringify } = native;
-  const { keys } = Object;
+  const { defineProperty, keys, setPrototypeOf } = Object;
   const { parse } = JSON;
   const { isArray } = Array;
   const REFUSED = {
@@ -39,7 +39,7 @@
   };
 
   // What a request has beside its members, as their prototype.
-  shared.request = {
+  const request = {
     json() {
       if (this.bodyEncoding !== "utf-8") throw new SyntaxError("the request's body is not JSON: it is not text");
       try {
@@ -52,6 +52,38 @@
       if (this.bodyEncoding !== "utf-8") throw new TypeError("the request's body is not text: rawBody has it in base64");
       return this.rawBody;
     },
+  };
+
+  // A body of JSON, read where the script looks at it: many call json() instead.
+  const set = (request, value) =>
+    defineProperty(request, "body", { value, configurable: true, enumerable: true, writable: true });
+  const unread = {
+    configurable: true,
+    enumerable: true,
+    get() {
+      const value = parse(this.rawBody);
+      set(this, value);
+      return value;
+    },
+    set(value) {
+      set(this, value);
+    },
+  };
+
+  // Completes a request as src/server/request.rs shapes one: it names what
+  // `body` is where rawBody has it already.
+  shared.receive = function (req) {
+    setPrototypeOf(req, request);
+    if (req.bodyEncoding === "json") {
+      req.bodyEncoding = "utf-8";
+      defineProperty(req, "body", unread);
+    } else if (req.bodyEncoding === "text") {
+      req.bodyEncoding = "utf-8";
+      req.body = req.rawBody;
+    } else if (req.bodyEncoding === "base64") {
+      req.body ??= req.rawBody;
+    }
+    return req;
   };
 
   shared.toJson = function (value, what, root) {

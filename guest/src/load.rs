@@ -73,7 +73,7 @@ fn run(request: &[u8]) -> std::result::Result<Vec<String>, ScriptError> {
     let runtime = Runtime::new(config).map_err(|error| broken(error.to_string()))?;
     let loaded = runtime.context().with(|ctx| {
         let describe = |ctx: &Ctx<'_>| errors::describe(ctx, &ctx.catch());
-        let (refuse, request) = prepare(&ctx).map_err(|_| describe(&ctx))?;
+        let (refuse, receive) = prepare(&ctx).map_err(|_| describe(&ctx))?;
         invoke::limit_memory(&ctx, memory);
         let entries =
             evaluate(&ctx, text("name"), text("kind"), text("source"), &names).map_err(|error| match error {
@@ -85,18 +85,18 @@ fn run(request: &[u8]) -> std::result::Result<Vec<String>, ScriptError> {
                     error
                 }
             })?;
-        Ok::<_, ScriptError>((refuse, request, entries))
+        Ok::<_, ScriptError>((refuse, receive, entries))
     });
-    let (refuse, request, entries) = loaded?;
+    let (refuse, receive, entries) = loaded?;
     let found = entries.keys().cloned().collect();
     runtime.context().with(|ctx| ctx.run_gc());
-    LOADED.set(Some(Loaded { runtime, entries, refuse, request }));
+    LOADED.set(Some(Loaded { runtime, entries, refuse, receive }));
     Ok(found)
 }
 
 /// Installs what scripts see, and answers the function that throws for what is
-/// not JSON, and the prototype of requests.
-fn prepare(ctx: &Ctx<'_>) -> Result<(Persistent<Function<'static>>, Persistent<Object<'static>>)> {
+/// not JSON, and the one that completes a request.
+fn prepare(ctx: &Ctx<'_>) -> Result<(Persistent<Function<'static>>, Persistent<Function<'static>>)> {
     ctx.globals().remove("Javy")?;
     invoke::track_rejections(ctx);
     let shared = Object::new(ctx.clone())?;
@@ -108,8 +108,8 @@ fn prepare(ctx: &Ctx<'_>) -> Result<(Persistent<Function<'static>>, Persistent<O
         let install: Function = ctx.eval_with_options(wipe::take(capability.script), options)?;
         install.call::<_, ()>((native, shared.clone()))?;
     }
-    let (refuse, request): (Function, Object) = (shared.get("refuse")?, shared.get("request")?);
-    Ok((Persistent::save(ctx, refuse), Persistent::save(ctx, request)))
+    let (refuse, receive): (Function, Function) = (shared.get("refuse")?, shared.get("receive")?);
+    Ok((Persistent::save(ctx, refuse), Persistent::save(ctx, receive)))
 }
 
 enum Evaluation<'js> {

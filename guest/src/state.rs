@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use javy::Runtime;
-use javy::quickjs::{Function, Object, Persistent};
+use javy::quickjs::{Function, Persistent};
 
 /// A loaded script.
 pub struct Loaded {
@@ -15,8 +15,8 @@ pub struct Loaded {
     pub entries: BTreeMap<String, Persistent<Function<'static>>>,
     /// Throws for a value that JSON cannot carry, with its path.
     pub refuse: Persistent<Function<'static>>,
-    /// The prototype of an argument that is a request: its methods.
-    pub request: Persistent<Object<'static>>,
+    /// Completes an argument that is a request.
+    pub receive: Persistent<Function<'static>>,
 }
 
 thread_local! {

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Running;
 use super::model::Status;
+use crate::metrics::{Metrics, Ran};
 use crate::runtime::outcome::{self, LimitInfo, Outcome, ScriptError};
 use crate::runtime::sandbox::Busy;
 use crate::store::clock::Millis;
@@ -94,6 +95,20 @@ impl Ended {
             attempts: 0,
         }
         .weighed()
+    }
+
+    /// Counts it.
+    pub fn observe(&self, metrics: &Metrics) {
+        let running = &self.running;
+        metrics.ran(&Ran {
+            tenant: &running.identity.tenant.id,
+            script: &running.identity.script.name,
+            trigger: running.trigger(),
+            status: self.status.name(),
+            limit: self.limit.as_ref().map(|limit| limit.name.as_str()),
+            duration: self.duration,
+            used: running.control.read(),
+        });
     }
 
     fn weighed(mut self) -> Ended {

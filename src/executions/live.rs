@@ -33,15 +33,36 @@ impl Registry {
         lock(&self.running).len()
     }
 
+    pub fn recall_jobs(&self) {
+        let running = lock(&self.running);
+        running
+            .values()
+            .filter(|running| running.origin.attempt.is_some())
+            .for_each(|running| running.control.recall());
+    }
+
     pub fn find(&self, tenant: &str, id: &str) -> Option<Arc<Running>> {
         let matches =
             |running: &&Arc<Running>| running.identity.execution.id == id && running.identity.tenant.id == tenant;
         lock(&self.running).values().find(matches).cloned()
     }
 
-    /// Those that began then or before.
+    /// Those that began then or before, for the recorder to write.
     pub fn since(&self, started_at: i64) -> Vec<Arc<Running>> {
-        lock(&self.running).values().filter(|running| running.started_at <= started_at).cloned().collect()
+        let running = lock(&self.running);
+        let wanted =
+            |running: &&Arc<Running>| running.started_at <= started_at && !running.handed.load(Ordering::Relaxed);
+        let found: Vec<Arc<Running>> = running.values().filter(wanted).cloned().collect();
+        for running in &found {
+            running.listed.store(true, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// From now on, somebody else than the recorder writes it.
+    pub fn hand_over(&self, running: &Running) {
+        let _running = lock(&self.running);
+        running.handed.store(true, Ordering::Relaxed);
     }
 }
 

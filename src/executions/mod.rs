@@ -10,6 +10,7 @@
 //! executions are `lost`.
 
 mod ended;
+mod handed;
 mod live;
 mod model;
 mod query;
@@ -20,14 +21,15 @@ mod rows;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+pub use handed::{Ending, Lost, note_lost};
 pub use live::{Followed, Lines};
-pub use model::{Execution, Filter, Origin, Status};
+pub use model::{Attempt, Execution, Filter, Origin, Status};
 pub use query::{Cancelled, Key};
 
 use crate::capabilities::log::Sink;
@@ -59,6 +61,7 @@ struct Inner {
     registry: Arc<Registry>,
     queue: mpsc::Sender<Message>,
     load: Arc<Load>,
+    metrics: Arc<Metrics>,
     /// Told when a tenant has more on record than it may.
     over: Arc<Notify>,
     followers: Arc<Semaphore>,
@@ -77,6 +80,10 @@ pub struct Running {
     /// writes them. `u64::MAX` bytes: nothing is.
     recorded_bytes: AtomicU64,
     recorded_lines: AtomicU64,
+    /// Whether the recorder has ever set about to write it.
+    listed: AtomicBool,
+    /// Whether somebody else than the recorder writes its end.
+    handed: AtomicBool,
 }
 
 const NOT_RECORDED: u64 = u64::MAX;
@@ -107,12 +114,13 @@ impl Executions {
             settings: settings.clone(),
             registry: registry.clone(),
             load: load.clone(),
-            metrics,
+            metrics: metrics.clone(),
             over: over.clone(),
         };
         tokio::spawn(recorder.run(messages));
         let followers = Arc::new(Semaphore::new(FOLLOWERS));
-        let executions = Executions(Arc::new(Inner { store, settings, registry, queue, load, over, followers }));
+        let executions =
+            Executions(Arc::new(Inner { store, settings, registry, queue, load, metrics, over, followers }));
         tokio::spawn(retention::keep_house(Arc::downgrade(&executions.0)));
         executions
     }
@@ -129,9 +137,16 @@ impl Executions {
             lines: Lines::default(),
             recorded_bytes: AtomicU64::new(NOT_RECORDED),
             recorded_lines: AtomicU64::new(0),
+            listed: AtomicBool::new(false),
+            handed: AtomicBool::new(false),
         });
         let number = self.0.registry.insert(running.clone());
         Recording { executions: self.clone(), number, running: Some(running) }
+    }
+
+    /// Attempts of jobs that wait for a sandbox are not to begin.
+    pub fn recall_jobs(&self) {
+        self.0.registry.recall_jobs();
     }
 
     /// How many run or wait for a sandbox.
@@ -190,6 +205,24 @@ impl Recording {
         let Some(running) = self.running.take() else { return };
         let most = self.executions.0.settings.max_result;
         self.send(Ended::new(running, outcome, self.executions.0.store.now(), most));
+    }
+
+    /// Nothing has begun, so nothing has ended.
+    pub fn forget(mut self) {
+        if let Some(running) = self.running.take() {
+            self.executions.0.registry.remove(self.number);
+            running.lines.end();
+        }
+    }
+
+    /// The call has ended, and its caller writes that.
+    pub fn hand_over(mut self, outcome: &Result<Outcome, Busy>) -> Option<Ending> {
+        let running = self.running.take()?;
+        let Inner { registry, metrics, settings, store, .. } = &*self.executions.0;
+        registry.hand_over(&running);
+        let ended = Ended::new(running, outcome, store.now(), settings.max_result);
+        ended.observe(metrics);
+        Some(Ending::new(self.executions.clone(), self.number, ended))
     }
 
     fn send(&self, ended: Ended) {

@@ -17,6 +17,17 @@ pub struct Origin {
     pub version: Option<i64>,
     /// The caller's place in a trace.
     pub parent: Option<Parent>,
+    /// None: it is not the attempt of a job.
+    pub attempt: Option<Attempt>,
+}
+
+/// An attempt of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The job's id.
+    pub job: String,
+    /// From 1.
+    pub number: i64,
 }
 
 /// What an execution came to.
@@ -87,6 +98,11 @@ pub struct Execution {
     /// Of the result, kept or not.
     pub result_bytes: Option<i64>,
     pub log_lines: i64,
+    /// The job that it was an attempt of, and which, from 1.
+    pub job: Option<String>,
+    pub attempt: Option<i64>,
+    /// The id of the event that it handled.
+    pub cause: Option<String>,
 }
 
 /// Which executions to list. What is None does not count.
@@ -97,6 +113,10 @@ pub struct Filter {
     pub status: Option<Status>,
     pub trigger: Option<String>,
     pub user: Option<String>,
+    /// The job's id.
+    pub job: Option<String>,
+    /// The id of the event that was handled.
+    pub cause: Option<String>,
     /// Started then or later.
     pub since: Option<Millis>,
     /// Started before.

@@ -34,7 +34,7 @@ macro_rules! columns {
             "SELECT id, script_id, script, version, triggered_by, user_id, trace_id, status, started_at, ended_at,
              queue_us, duration_us, fuel, memory_bytes, host_calls, error, ",
             $result,
-            " AS result, result_bytes, log_lines FROM executions"
+            " AS result, result_bytes, log_lines, job, attempt, cause FROM executions"
         )
     };
 }
@@ -166,7 +166,7 @@ fn statement(tenant: &str, filter: Filter, after: Option<(Millis, String)>, rows
         }
         sql += &condition;
     };
-    let Filter { script, status, trigger, user, since, until } = filter;
+    let Filter { script, status, trigger, user, job, cause, since, until } = filter;
     if let Some(status) = status {
         // Spelt out, so that the index of those that did not complete serves.
         add(&format!(" AND status = '{status}'"), vec![]);
@@ -174,7 +174,12 @@ fn statement(tenant: &str, filter: Filter, after: Option<(Millis, String)>, rows
     if let Some(script) = script {
         add(" AND (script_id = ? OR script = ?)", vec![Value::Text(script.clone()), Value::Text(script)]);
     }
-    for (condition, value) in [(" AND triggered_by = ?", trigger), (" AND user_id = ?", user)] {
+    for (condition, value) in [
+        (" AND triggered_by = ?", trigger),
+        (" AND user_id = ?", user),
+        (" AND job = ?", job),
+        (" AND cause = ?", cause),
+    ] {
         if let Some(value) = value {
             add(condition, vec![Value::Text(value)]);
         }
@@ -216,6 +221,9 @@ impl From<&Running> for Execution {
             result: None,
             result_bytes: None,
             log_lines: running.lines.len() as i64,
+            job: running.origin.attempt.as_ref().map(|attempt| attempt.job.clone()),
+            attempt: running.origin.attempt.as_ref().map(|attempt| attempt.number),
+            cause: identity.execution.cause.as_ref().map(|cause| cause.event.clone()),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::model::Execution;
 use super::retention::is_over;
 use super::rows::{self, Chunk, Row, Saved, Work};
 use super::{NOT_RECORDED, Running};
-use crate::metrics::{Metrics, Ran};
+use crate::metrics::Metrics;
 use crate::settings::ExecutionSettings;
 use crate::store::Store;
 use crate::store::clock::Millis;
@@ -80,7 +80,7 @@ impl Recorder {
                     for message in incoming.drain(..) {
                         match message {
                             Message::Ended(ended) => {
-                                self.observe(&ended);
+                                ended.observe(&self.metrics);
                                 if self.settings.record {
                                     pending.push(*ended);
                                 } else {
@@ -130,21 +130,6 @@ impl Recorder {
             return Vec::new();
         }
         self.registry.since(self.store.now() - LONG.as_millis() as Millis)
-    }
-
-    /// Counts it.
-    fn observe(&self, ended: &Ended) {
-        let running = &ended.running;
-        let used = running.control.read();
-        self.metrics.ran(&Ran {
-            tenant: &running.identity.tenant.id,
-            script: &running.identity.script.name,
-            trigger: running.trigger(),
-            status: ended.status.name(),
-            limit: ended.limit.as_ref().map(|limit| limit.name.as_str()),
-            duration: ended.duration,
-            used,
-        });
     }
 
     /// Says once a second at most what was left out.
@@ -249,32 +234,37 @@ fn work(ended: &[Ended], running: &[Arc<Running>], now: Millis) -> Work {
         work.chunks.extend(chunk(running));
     }
     for ended in ended {
-        let running = &ended.running;
-        let used = running.control.read();
-        let lines = if ended.with_lines { running.lines.bytes() } else { 0 };
-        let execution = Execution {
-            status: ended.status.to_string(),
-            ended_at: Some(ended.ended_at),
-            queue_us: Some(micros(used.waited)),
-            duration_us: Some(micros(ended.duration)),
-            fuel: Some(whole(used.fuel)),
-            memory_bytes: Some(whole(used.memory_bytes)),
-            host_calls: Some(whole(used.host_calls)),
-            error: ended.error.clone(),
-            result: ended.result.clone(),
-            result_bytes: ended.result_bytes,
-            ..Execution::from(&**running)
-        };
-        work.rows.push(row(running, execution, None, lines));
+        work.rows.push(end(ended));
         if ended.with_lines {
-            work.chunks.extend(chunk(running));
+            work.chunks.extend(chunk(&ended.running));
         }
     }
     work
 }
 
+/// The row of an execution that has ended.
+pub fn end(ended: &Ended) -> Row {
+    let running = &ended.running;
+    let used = running.control.read();
+    let lines = if ended.with_lines { running.lines.bytes() } else { 0 };
+    let execution = Execution {
+        status: ended.status.to_string(),
+        ended_at: Some(ended.ended_at),
+        queue_us: Some(micros(used.waited)),
+        duration_us: Some(micros(ended.duration)),
+        fuel: Some(whole(used.fuel)),
+        memory_bytes: Some(whole(used.memory_bytes)),
+        host_calls: Some(whole(used.host_calls)),
+        error: ended.error.clone(),
+        result: ended.result.clone(),
+        result_bytes: ended.result_bytes,
+        ..Execution::from(&**running)
+    };
+    row(running, execution, None, lines)
+}
+
 /// What a record takes up beside its texts, or so.
-const OVERHEAD: usize = 200;
+pub const OVERHEAD: usize = 200;
 
 fn row(running: &Running, mut execution: Execution, alive_at: Option<Millis>, lines: usize) -> Row {
     let texts = [&mut execution.id, &mut execution.script_id, &mut execution.script, &mut execution.triggered_by];
@@ -292,7 +282,11 @@ fn row(running: &Running, mut execution: Execution, alive_at: Option<Millis>, li
 
 /// The log lines that are not on record.
 fn chunk(running: &Running) -> Option<Chunk> {
-    let first = running.recorded_lines.load(Ordering::Relaxed);
+    chunk_from(running, running.recorded_lines.load(Ordering::Relaxed))
+}
+
+/// The log lines from a number on.
+pub fn chunk_from(running: &Running, first: u64) -> Option<Chunk> {
     let (lines, _) = running.lines.from(first as usize);
     (!lines.is_empty()).then(|| Chunk {
         execution: plain(&running.identity.execution.id),
@@ -314,7 +308,7 @@ fn note(running: &Running, work: &Work) {
 }
 
 /// As the database takes it.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
@@ -322,6 +316,6 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn whole(number: u64) -> i64 {
+pub fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

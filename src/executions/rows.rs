@@ -7,9 +7,9 @@ use sqlx::any::AnyArguments;
 use sqlx::error::BoxDynError;
 
 use super::model::Execution;
-use crate::store::Connection;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
+use crate::store::{Connection, Kind};
 
 /// A record as it is written.
 #[derive(Debug)]
@@ -49,25 +49,22 @@ pub struct Saved {
     pub cancelled: Vec<String>,
 }
 
-const COLUMNS: usize = 22;
+const COLUMNS: usize = 25;
 
 /// Rows of one statement: few texts to prepare, and few round trips.
 const SIZES: [usize; 3] = [32, 4, 1];
 
-static INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| SIZES.map(insert));
+/// By size, for SQLite and for PostgreSQL.
+static INSERTS: LazyLock<[(String, String); 3]> =
+    LazyLock::new(|| SIZES.map(|rows| (insert(rows, Kind::Sqlite), insert(rows, Kind::Postgres))));
 
-fn insert(rows: usize) -> String {
-    let row = |row: usize| {
-        let places: Vec<String> = (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column)).collect();
-        format!("({})", places.join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
+fn insert(rows: usize, kind: Kind) -> String {
     format!(
         "INSERT INTO executions (tenant, id, script_id, script, version, triggered_by, user_id, trace_id, status,
          started_at, ended_at, queue_us, duration_us, fuel, memory_bytes, host_calls, error, result, result_bytes,
-         log_lines, alive_at, bytes) VALUES {}
-         ON CONFLICT (tenant, id) DO NOTHING RETURNING bytes",
-        rows.join(", ")
+         log_lines, alive_at, bytes, job, attempt, cause) VALUES {}
+         ON CONFLICT DO NOTHING RETURNING bytes",
+        kind.places(rows, COLUMNS)
     )
 }
 
@@ -75,7 +72,7 @@ fn insert(rows: usize) -> String {
 const UPDATE: &str = "UPDATE executions SET script_id = $3, script = $4, version = $5, triggered_by = $6, user_id = $7,
     trace_id = $8, status = $9, started_at = $10, ended_at = $11, queue_us = $12, duration_us = $13, fuel = $14,
     memory_bytes = $15, host_calls = $16, error = $17, result = $18, result_bytes = $19, log_lines = $20,
-    alive_at = $21, bytes = $22 WHERE tenant = $1 AND id = $2";
+    alive_at = $21, bytes = $22, job = $23, attempt = $24, cause = $25 WHERE tenant = $1 AND id = $2";
 
 fn values(tenant: &str, rows: &[&Row]) -> Result<AnyArguments, BoxDynError> {
     let mut values = AnyArguments::default();
@@ -107,8 +104,23 @@ fn values(tenant: &str, rows: &[&Row]) -> Result<AnyArguments, BoxDynError> {
         values.add(execution.log_lines)?;
         values.add(*alive_at)?;
         values.add(*bytes)?;
+        values.add(execution.job.clone())?;
+        values.add(execution.attempt)?;
+        values.add(execution.cause.clone())?;
     }
     Ok(values)
+}
+
+/// Writes a row that may be there, and adds it to what the tenant has.
+pub async fn insert_one(connection: &mut Connection, tenant: &str, row: &Row) -> sqlx::Result<()> {
+    let values = values(tenant, &[row]).map_err(sqlx::Error::Encode)?;
+    let [.., (sqlite, postgres)] = &*INSERTS;
+    let sql = if Kind::of(connection) == Kind::Sqlite { sqlite } else { postgres };
+    let inserted: Option<i64> = sqlx::query_scalar_with(sql.as_str(), values).fetch_optional(&mut *connection).await?;
+    if let Some(bytes) = inserted {
+        usage::add(connection, tenant, Room::Executions, Usage { items: 1, bytes }).await?;
+    }
+    Ok(())
 }
 
 /// Writes it. Doing so again changes nothing.
@@ -116,7 +128,9 @@ pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, work: 
     let mut more = Usage::default();
     let (known, new): (Vec<&Row>, Vec<&Row>) = work.rows.iter().partition(|row| row.before.is_some());
     let mut new = new.as_slice();
-    for (size, sql) in SIZES.iter().zip(&*INSERTS) {
+    let is_sqlite = Kind::of(connection) == Kind::Sqlite;
+    for (size, (sqlite, postgres)) in SIZES.iter().zip(&*INSERTS) {
+        let sql = if is_sqlite { sqlite } else { postgres };
         while let Some((some, rest)) = new.split_at_checked(*size) {
             new = rest;
             let values = values(tenant, some).map_err(sqlx::Error::Encode)?;

@@ -104,6 +104,7 @@ async fn what_ended_is_on_record(kind: Kind) {
         trigger: Some("http"),
         version: Some(3),
         parent: Parent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        attempt: None,
     };
     let identity = fixture::identity("acme");
     let trace = Trace::of("0190163d-8694-7398-9a53-b2f3ea0b5c1d", origin.parent);
@@ -133,6 +134,9 @@ async fn what_ended_is_on_record(kind: Kind) {
             result: Some(r#"{"total":7}"#.to_owned()),
             result_bytes: Some(11),
             log_lines: 0,
+            job: None,
+            attempt: None,
+            cause: None,
         }
     );
     assert_eq!(scene.get("globex", "execution-1").await, None, "it is nobody else's");

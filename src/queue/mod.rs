@@ -9,32 +9,58 @@
 //!
 //! So each job runs at least once, and each attempt is on record once.
 
+mod argument;
+mod attempt;
+mod claim;
+mod finish;
+mod hands;
 mod insert;
 mod job;
+mod lease;
 mod order;
 #[cfg(test)]
 mod tests;
 mod wake;
+mod workers;
 
 pub use insert::{Inserted, Kept, insert};
 pub use job::{Caller, NewJob, State, Trigger};
+pub use workers::Workers;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
 
 use crate::store::Store;
 use wake::Wake;
 
+/// The id of an attempt's execution: the first one's is the job's own, so that
+/// who asked for the job knows it.
+fn execution_id(job: &str, attempt: i64) -> String {
+    if attempt == 1 { job.to_owned() } else { Uuid::now_v7().to_string() }
+}
+
+/// Whom a job runs as, by what is kept of that.
+fn user_id(caller: &str) -> Option<String> {
+    serde_json::from_str::<Caller>(caller).ok().map(|caller| caller.user.id)
+}
+
 /// The jobs of all tenants. Cheap to clone.
 #[derive(Clone)]
-pub struct Queue {
+pub struct Queue(Arc<Inner>);
+
+struct Inner {
+    store: Store,
     wake: Wake,
 }
 
 impl Queue {
     pub fn new(store: Store) -> Queue {
-        Queue { wake: Wake::new(store) }
+        Queue(Arc::new(Inner { wake: Wake::new(store.clone()), store }))
     }
 
     /// Has hosts look for jobs at once. For after the commit of [`insert`].
     pub fn wake(&self) {
-        self.wake.wake();
+        self.0.wake.wake();
     }
 }

@@ -1,51 +1,162 @@
+use std::sync::Arc;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::attempt;
+use super::claim::Claimed;
+use super::finish::{Done, End, backoff};
+use super::workers::{Crew, Workers};
 use super::*;
+use crate::executions::{Execution, Filter};
+use crate::host::Host;
+use crate::runtime::limits::Limits;
+use crate::settings::{QueueSettings, Settings};
+use crate::store::Kind;
 use crate::store::clock::{Clock, Millis};
-use crate::store::fixture::on_both_databases;
-use crate::store::usage::Usage;
-use crate::store::{Kind, Store};
+use crate::store::fixture::{identity, on_both_databases, postgres};
+use crate::store::usage::{self, Room, Usage};
+use crate::tenant::quota::Quotas;
+use crate::tenant::{Authority, User};
 
 const NOW: Millis = 1_700_000_000_000;
+const SECOND: Millis = 1000;
 
+const SETTINGS: &str = r#"
+tenants = [{ id = "a" }, { id = "b" }]
+scripts = [
+    { name = "echo", file = "echo.js" },
+    { name = "fail", file = "fail.js" },
+    { name = "wait", file = "wait.js" },
+]
+"#;
+
+const SCRIPTS: [(&str, &str); 3] = [
+    ("echo.js", "export default (input) => ({ input, by: context.user?.id, trigger: context.execution.triggeredBy })"),
+    ("fail.js", "export default (input) => { throw new RangeError('no ' + JSON.stringify(input)); }"),
+    ("wait.js", "export default (ms) => new Promise((done) => setTimeout(done, ms))"),
+];
+
+/// A host whose workers do what a test says.
 struct Scene {
-    store: Store,
+    host: Arc<Host>,
+    crew: Arc<Crew>,
     clock: Clock,
+    folder: Arc<TempDir>,
+    more: String,
 }
 
 impl Scene {
     async fn new(kind: Kind) -> Scene {
-        let clock = Clock::manual(NOW);
-        Scene { store: Store::fresh(kind).await.with_clock(clock.clone()), clock }
+        Scene::with(kind, "").await
+    }
+
+    async fn with(kind: Kind, more: &str) -> Scene {
+        let store = match kind {
+            Kind::Sqlite => String::new(),
+            Kind::Postgres => format!("[store]\nurl = {:?}", postgres().await),
+        };
+        Scene::beside(format!("{more}\n{store}"), Clock::manual(NOW), Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    /// Another host on the same database.
+    async fn another(&self) -> Scene {
+        Scene::beside(self.more.clone(), self.clock.clone(), self.folder.clone()).await
+    }
+
+    async fn beside(more: String, clock: Clock, folder: Arc<TempDir>) -> Scene {
+        let file = folder.path().join("airlock.toml");
+        std::fs::write(&file, format!("{SETTINGS}\n{more}")).unwrap();
+        for (name, text) in SCRIPTS {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let settings = Settings::load(Some(&file), |_| None).unwrap_or_else(|error| panic!("{error}"));
+        let cache = std::env::current_exe().unwrap().with_file_name("airlock-machine-code");
+        let mut host = Host::builder(settings).cache(cache).clock(clock.clone()).open().await.unwrap();
+        assert!(host.load_scripts().await.is_empty());
+        let host = Arc::new(host);
+        let crew = Arc::new(Crew::new(host.clone()));
+        crew.renew().await.unwrap();
+        Scene { host, crew, clock, folder, more }
+    }
+
+    fn store(&self) -> &Store {
+        &self.host.queue().0.store
     }
 
     async fn insert(&self, tenant: &str, jobs: Vec<NewJob>) -> Inserted {
         let (owner, now) = (tenant.to_owned(), self.clock.now());
         let inserted: sqlx::Result<Inserted> = self
-            .store
+            .store()
             .write(tenant, move |connection| Box::pin(async move { insert(connection, &owner, now, &jobs).await }))
             .await;
         inserted.unwrap()
     }
 
-    /// The states of a tenant's jobs, in the order of their inputs.
-    async fn states(&self, tenant: &str) -> Vec<String> {
-        let tenant = tenant.to_owned();
-        let states: sqlx::Result<Vec<String>> = self
-            .store
+    async fn claim(&self, most: usize) -> Vec<Claimed> {
+        self.crew.claim(most, "").await.unwrap().jobs
+    }
+
+    async fn attempt(&self, mut job: Claimed) -> Done {
+        let end = attempt::make(&self.host, &mut job).await;
+        Done { job, end }
+    }
+
+    async fn finish(&self, done: Done) {
+        let (grip, _) = self.crew.hands.take(&done.job.tenant);
+        let tenant = done.job.tenant.clone();
+        self.crew.clone().finish(tenant, vec![(Arc::new(done), grip)]).await;
+    }
+
+    /// Does what there is to do. Answers how many attempts that took.
+    async fn work(&self) -> usize {
+        let mut attempts = 0;
+        loop {
+            let jobs = self.claim(100).await;
+            if jobs.is_empty() {
+                return attempts;
+            }
+            attempts += jobs.len();
+            for job in jobs {
+                self.finish(self.attempt(job).await).await;
+            }
+        }
+    }
+
+    /// A column of a tenant's jobs, in the order of their inputs.
+    async fn column(&self, tenant: &str, column: &str) -> Vec<String> {
+        let sql = format!("SELECT CAST({column} AS TEXT) FROM jobs WHERE tenant = '{tenant}' ORDER BY input");
+        let values: sqlx::Result<Vec<String>> = self
+            .store()
             .read(move |connection| {
-                Box::pin(async move {
-                    sqlx::query_scalar("SELECT state FROM jobs WHERE tenant = $1 ORDER BY input")
-                        .bind(tenant)
-                        .fetch_all(connection)
-                        .await
-                })
+                Box::pin(async move { sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(connection).await })
             })
             .await;
-        states.unwrap()
+        values.unwrap()
+    }
+
+    async fn states(&self, tenant: &str) -> Vec<String> {
+        self.column(tenant, "state").await
+    }
+
+    /// A tenant's executions, the latest first.
+    async fn executions(&self, tenant: &str) -> Vec<Execution> {
+        self.host.executions().list(tenant, Filter::default(), None, 1000).await.unwrap()
+    }
+
+    async fn used(&self, room: Room) -> Usage {
+        let used: sqlx::Result<Usage> =
+            self.store().read(move |connection| Box::pin(usage::of(connection, "a", room))).await;
+        used.unwrap()
     }
 }
 
+fn to(script: &str, input: usize) -> NewJob {
+    NewJob { input: Some(input.to_string()), ..NewJob::new(script, Trigger::Api) }
+}
+
 fn job(input: usize) -> NewJob {
-    NewJob { input: Some(input.to_string()), ..NewJob::new("script-1", Trigger::Api) }
+    to("echo", input)
 }
 
 async fn jobs_are_kept_in_the_state_that_is_theirs(kind: Kind) {
@@ -93,7 +204,7 @@ async fn a_job_is_not_queued_twice(kind: Kind) {
 async fn what_is_not_committed_is_not_queued(kind: Kind) {
     let scene = Scene::new(kind).await;
     let done: sqlx::Result<Usage> = scene
-        .store
+        .store()
         .write("a", move |connection| {
             Box::pin(async move {
                 insert(connection, "a", NOW, &[job(1)]).await?;
@@ -105,9 +216,328 @@ async fn what_is_not_committed_is_not_queued(kind: Kind) {
     assert!(scene.states("a").await.is_empty());
 }
 
+async fn a_job_that_is_done_is_gone_and_on_record(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let user = User { id: "ann".into(), ..User::default() };
+    let caller = Some(Caller { user, authority: Authority::Claimed });
+    let kept = scene.insert("a", vec![job(1), NewJob { caller, trigger: Trigger::OneOff, ..job(2) }]).await;
+    assert_eq!(scene.work().await, 2);
+    assert!(scene.states("a").await.is_empty());
+    assert_eq!(scene.used(Room::Jobs).await, Usage::default());
+    let executions = scene.executions("a").await;
+    assert_eq!(executions.len(), 2);
+    assert_eq!(scene.used(Room::Executions).await.items, 2);
+    for (n, result) in
+        [(0, r#"{"input":1,"by":null,"trigger":"api"}"#), (1, r#"{"input":2,"by":"ann","trigger":"oneoff"}"#)]
+    {
+        let id = &kept.jobs[n].id;
+        let key = crate::executions::Key { tenant: "a".into(), id: id.clone() };
+        let execution = scene.host.executions().get(&key).await.unwrap().unwrap();
+        assert_eq!(
+            (execution.status.as_str(), execution.job.as_ref(), execution.attempt),
+            ("completed", Some(id), Some(1))
+        );
+        let result: Value = serde_json::from_str(result).unwrap();
+        let shown: Value = serde_json::from_str(&execution.result.unwrap()).unwrap();
+        assert_eq!(shown["input"], result["input"]);
+        assert_eq!(shown["trigger"], result["trigger"]);
+        assert_eq!(shown.get("by").cloned().unwrap_or_default(), result["by"]);
+    }
+}
+
+async fn a_job_that_fails_is_tried_again_later_until_it_is_dead(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let kept = scene.insert("a", vec![NewJob { attempts: 3, ..to("fail", 7) }]).await;
+    for attempt in 1..=3 {
+        assert_eq!(scene.work().await, 1, "{attempt}");
+        if attempt < 3 {
+            assert_eq!(scene.states("a").await, ["delayed"]);
+            let wait: Millis = scene.column("a", "run_at").await[0].parse::<Millis>().unwrap() - scene.clock.now();
+            let most = (2 * SECOND) << (attempt - 1);
+            assert!((most / 2..=most).contains(&wait), "{wait}");
+            scene.clock.advance(wait - 1);
+            assert_eq!(scene.work().await, 0, "not yet");
+            scene.clock.advance(1);
+        }
+    }
+    assert_eq!(scene.states("a").await, ["dead"]);
+    scene.clock.advance(3600 * SECOND);
+    assert_eq!(scene.work().await, 0);
+    let error: Value = serde_json::from_str(&scene.column("a", "error").await[0]).unwrap();
+    assert_eq!(error, serde_json::json!({ "name": "RangeError", "message": "no 7" }));
+    let executions = scene.executions("a").await;
+    let attempts: Vec<_> = executions.iter().map(|execution| (execution.attempt, execution.status.as_str())).collect();
+    assert_eq!(attempts, [(Some(3), "failed"), (Some(2), "failed"), (Some(1), "failed")]);
+    assert!(executions.iter().all(|execution| execution.job.as_ref() == Some(&kept.jobs[0].id)));
+    assert_eq!(scene.used(Room::Jobs).await.items, 1);
+}
+
+async fn what_a_dead_host_had_in_hand_is_done_by_another(kind: Kind) {
+    let (dead, alive) = {
+        let scene = Scene::new(kind).await;
+        let other = scene.another().await;
+        (scene, other)
+    };
+    dead.insert("a", vec![job(1), NewJob { attempts: 2, ..to("fail", 2) }]).await;
+    let jobs = dead.claim(10).await;
+    assert_eq!(jobs.len(), 2);
+    dead.clock.advance(30 * SECOND);
+    alive.crew.renew().await.unwrap();
+    assert_eq!(alive.crew.sweep().await.unwrap(), 0, "its lease holds still");
+    assert_eq!(alive.work().await, 0);
+    dead.clock.advance(1);
+    assert_eq!(alive.crew.sweep().await.unwrap(), 2);
+    assert_eq!(alive.crew.sweep().await.unwrap(), 0);
+    assert_eq!(alive.work().await, 2);
+    let known = |executions: Vec<Execution>| {
+        let mut all: Vec<_> = executions
+            .into_iter()
+            .map(|execution| (execution.script, execution.attempt.unwrap(), execution.status))
+            .collect();
+        all.sort();
+        all
+    };
+    let expected = [("echo", 1, "lost"), ("echo", 2, "completed"), ("fail", 1, "lost"), ("fail", 2, "failed")]
+        .map(|(script, attempt, status)| (script.to_owned(), attempt, status.to_owned()));
+    assert_eq!(known(alive.executions("a").await), expected);
+    assert_eq!(alive.states("a").await, ["dead"]);
+
+    // It was only silent.
+    for job in jobs {
+        dead.finish(dead.attempt(job).await).await;
+    }
+    assert_eq!(known(alive.executions("a").await), expected, "what it did then counts for nothing");
+    assert_eq!(alive.states("a").await, ["dead"]);
+    assert_eq!(alive.used(Room::Executions).await.items, 4);
+    let before = dead.crew.name();
+    dead.insert("a", vec![job(3)]).await;
+    assert!(dead.claim(10).await.is_empty(), "without a lease it claims nothing");
+    dead.crew.renew().await.unwrap();
+    assert_ne!(dead.crew.name(), before);
+    assert_eq!(dead.work().await, 1);
+}
+
+async fn a_job_that_is_lost_again_and_again_is_given_up(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    scene.insert("a", vec![job(1)]).await;
+    for attempt in 1..=3 {
+        assert_eq!(scene.claim(10).await[0].attempt, attempt);
+        scene.clock.advance(31 * SECOND);
+        assert_eq!(scene.crew.sweep().await.unwrap(), 1);
+        scene.crew.renew().await.unwrap();
+    }
+    assert_eq!(scene.states("a").await, ["dead"]);
+    assert_eq!(scene.executions("a").await.len(), 3);
+}
+
+async fn a_clock_that_is_set_back_delays_no_more_than_a_lease(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    scene.insert("a", vec![job(1)]).await;
+    assert_eq!(scene.claim(10).await.len(), 1);
+    scene.clock.advance(-3600 * SECOND);
+    assert_eq!(scene.crew.sweep().await.unwrap(), 0);
+    scene.clock.advance(30 * SECOND);
+    assert_eq!(scene.crew.sweep().await.unwrap(), 0);
+    scene.clock.advance(1);
+    assert_eq!(scene.crew.sweep().await.unwrap(), 1);
+}
+
+async fn tenants_share_a_host_whatever_each_has_waiting(kind: Kind) {
+    let scene = Scene::with(kind, "[quotas]\nconcurrent_calls = 6").await;
+    scene.insert("a", (0..200).map(job).collect()).await;
+    scene.insert("b", (0..3).map(job).collect()).await;
+    let of = |jobs: &[Claimed], tenant: &str| jobs.iter().filter(|job| job.tenant == tenant).count();
+    let jobs = scene.claim(4).await;
+    assert_eq!((of(&jobs, "a"), of(&jobs, "b")), (2, 2));
+    let jobs = scene.claim(20).await;
+    assert_eq!((of(&jobs, "a"), of(&jobs, "b")), (6, 1), "one has its quota, the other no more");
+    let held: Vec<_> = (0..6).map(|_| scene.crew.hands.take("a")).collect();
+    let claims = scene.crew.claim(20, "").await.unwrap();
+    assert!(claims.jobs.is_empty() && claims.full, "six of its calls run");
+    drop(held);
+    assert_eq!(scene.claim(20).await.len(), 6);
+    // Who was last is not first.
+    scene.insert("b", (3..9).map(job).collect()).await;
+    let after_a = scene.crew.claim(1, "a").await.unwrap();
+    assert_eq!((after_a.jobs[0].tenant.as_str(), after_a.last.as_str()), ("b", "b"));
+    assert_eq!(scene.crew.claim(1, "b").await.unwrap().jobs[0].tenant, "a");
+}
+
+async fn what_is_urgent_goes_first_then_what_waits_longest(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let at = |input, priority, run_at| NewJob { priority, run_at: Some(run_at), ..job(input) };
+    let jobs =
+        vec![at(1, 0, NOW), at(2, 0, NOW - 5), at(3, 5, NOW), at(4, -1, NOW - 9), at(5, 9, NOW + 5), at(6, 0, NOW)];
+    scene.insert("a", jobs).await;
+    let inputs = |jobs: Vec<Claimed>| jobs.into_iter().map(|job| job.input.unwrap()).collect::<Vec<_>>().concat();
+    let claims = scene.crew.claim(3, "").await.unwrap();
+    assert_eq!(claims.wait.as_millis(), 5, "the next look is when the next one is due");
+    assert_eq!(inputs(claims.jobs), "321");
+    scene.clock.advance(5);
+    assert_eq!(inputs(scene.claim(10).await), "564");
+}
+
+async fn jobs_with_an_order_key_go_one_after_the_other(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let ordered = |input| NewJob { order_key: Some("key".into()), ..job(input) };
+    let failing = NewJob { attempts: 2, order_key: Some("key".into()), ..to("fail", 2) };
+    // Blocked for as long as the script of the one before is its own.
+    let failing = NewJob { script: "echo".into(), entry: Some("missing".into()), ..failing };
+    scene.insert("a", vec![ordered(1), failing, ordered(3), ordered(4), job(5)]).await;
+    let first = scene.claim(10).await;
+    assert_eq!(first.iter().map(|job| job.input.as_deref().unwrap()).collect::<Vec<_>>(), ["1", "5"]);
+    assert!(scene.claim(10).await.is_empty());
+    for job in first {
+        scene.finish(scene.attempt(job).await).await;
+    }
+    assert_eq!(scene.states("a").await, ["waiting", "blocked", "blocked"]);
+    assert_eq!(scene.work().await, 1);
+    assert_eq!(scene.states("a").await, ["delayed", "blocked", "blocked"], "the one that failed is still first");
+    scene.clock.advance(10 * SECOND);
+    assert_eq!(scene.work().await, 3, "a dead letter is in nobody's way");
+    assert_eq!(scene.states("a").await, ["dead"]);
+    scene.insert("a", vec![ordered(6)]).await;
+    assert_eq!(scene.states("a").await, ["dead", "waiting"]);
+}
+
+async fn what_could_not_begin_counts_for_nothing(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let quotas = Quotas { calls_per_minute: 1, ..Quotas::default() };
+    scene.host.process().quotas.set("a", quotas);
+    scene.insert("a", vec![job(1), job(2)]).await;
+    let mut ends = Vec::new();
+    for job in scene.claim(10).await {
+        let done = scene.attempt(job).await;
+        ends.push(matches!(done.end, End::NotBegun(_)));
+        scene.finish(done).await;
+    }
+    assert_eq!(ends, [false, true]);
+    assert_eq!(scene.states("a").await, ["delayed"]);
+    assert_eq!(scene.column("a", "attempt").await, ["0"]);
+    assert_eq!(scene.executions("a").await.len(), 1);
+    scene.clock.advance(61 * SECOND);
+    assert_eq!(scene.work().await, 1);
+    assert_eq!(scene.executions("a").await.len(), 2);
+}
+
+async fn a_script_that_cannot_be_called_is_tried_again_and_says_so(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    scene.insert("a", vec![NewJob { attempts: 2, ..NewJob::new("gone", Trigger::Cron) }]).await;
+    assert_eq!(scene.work().await, 1);
+    assert_eq!(scene.states("a").await, ["delayed"]);
+    let execution = &scene.executions("a").await[0];
+    assert_eq!((execution.script.as_str(), execution.status.as_str()), ("gone", "failed"));
+    let error: Value = serde_json::from_str(execution.error.as_ref().unwrap()).unwrap();
+    assert_eq!(error["name"], "UnavailableError");
+    assert!(error["message"].as_str().unwrap().contains("no such script"), "{error}");
+}
+
+async fn a_large_argument_arrives_whole(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let text = "x".repeat(100_000);
+    let jobs = scene.insert("a", vec![NewJob { input: Some(format!("{text:?}")), ..job(1) }]).await;
+    assert!(jobs.used.bytes > 100_000);
+    let claimed = scene.claim(1).await.remove(0);
+    assert_eq!(claimed.input, None, "not before its call");
+    scene.finish(scene.attempt(claimed).await).await;
+    assert_eq!(
+        scene.executions("a").await[0].result_bytes,
+        Some(100_000 + r#"{"input":"","trigger":"api"}"#.len() as i64)
+    );
+}
+
+async fn a_handler_gets_the_event(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let events = &scene.host.process().events;
+    let limits = Limits::default();
+    let id = events.publish(identity("a"), &limits, "order.created".into(), r#"{"total":7}"#.into()).await.unwrap();
+    let of =
+        |id: &str| NewJob { input: None, cause: Some(id.to_owned()), depth: 1, ..NewJob::new("echo", Trigger::Event) };
+    scene.insert("a", vec![of(&id), of(&id), of("gone")]).await;
+    assert_eq!(scene.work().await, 3);
+    let by_event = Filter { cause: Some(id.clone()), ..Filter::default() };
+    let handled = scene.host.executions().list("a", by_event, None, 10).await.unwrap();
+    assert_eq!(handled.len(), 2);
+    let key = crate::executions::Key { tenant: "a".into(), id: handled[0].id.clone() };
+    let result = scene.host.executions().get(&key).await.unwrap().unwrap().result.unwrap();
+    let result: Value = serde_json::from_str(&result).unwrap();
+    let expected = serde_json::json!({
+        "id": id, "name": "order.created", "data": { "total": 7 }, "tenant": "a",
+        "occurredAt": "2023-11-14T22:13:20.000Z", "attempt": 1,
+    });
+    assert_eq!(result["input"], expected);
+    assert_eq!(scene.states("a").await, ["dead"], "the one whose event is gone");
+}
+
+async fn what_somebody_stopped_is_over(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    scene.insert("a", vec![NewJob { attempts: 5, ..to("wait", 60_000) }]).await;
+    let job = scene.claim(1).await.remove(0);
+    let key = crate::executions::Key { tenant: "a".into(), id: job.id.clone() };
+    let stop = async {
+        while scene.host.executions().cancel(&key).await.unwrap() != crate::executions::Cancelled::Told {
+            tokio::task::yield_now().await;
+        }
+    };
+    let (done, ()) = tokio::join!(scene.attempt(job), stop);
+    scene.finish(done).await;
+    assert!(scene.states("a").await.is_empty());
+    assert_eq!(scene.executions("a").await[0].status, "cancelled");
+}
+
+async fn workers_do_jobs_until_they_are_told_to_stop(kind: Kind) {
+    // One sandbox, so that the second job waits for it.
+    let more = "[sandboxes]\ncount = 1\n[queue]\nconcurrency = 8";
+    let scene = Scene::with(kind, more).await;
+    let workers = Workers::start(scene.host.clone());
+    let other = scene.another().await;
+    // Queued by another host, which tells this one.
+    other.insert("a", (0..50).map(job).collect()).await;
+    other.host.queue().wake();
+    while !scene.states("a").await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.executions("a").await.len(), 50);
+
+    scene.insert("a", vec![to("wait", 500), to("wait", 501)]).await;
+    scene.host.queue().wake();
+    while scene.states("a").await != ["running", "running"] || scene.host.executions().under_way() < 2 {
+        tokio::task::yield_now().await;
+    }
+    workers.stop(std::time::Duration::from_secs(10)).await;
+    assert_eq!(scene.states("a").await, ["delayed"], "one has ended, the other has not begun");
+    assert_eq!(scene.column("a", "attempt").await, ["0"]);
+    assert_eq!(scene.executions("a").await.len(), 51);
+    assert_eq!(other.work().await, 1);
+}
+
 on_both_databases!(
     jobs_are_kept_in_the_state_that_is_theirs,
     many_jobs_are_one_insert,
     a_job_is_not_queued_twice,
     what_is_not_committed_is_not_queued,
+    a_job_that_is_done_is_gone_and_on_record,
+    a_job_that_fails_is_tried_again_later_until_it_is_dead,
+    what_a_dead_host_had_in_hand_is_done_by_another,
+    a_job_that_is_lost_again_and_again_is_given_up,
+    a_clock_that_is_set_back_delays_no_more_than_a_lease,
+    tenants_share_a_host_whatever_each_has_waiting,
+    what_is_urgent_goes_first_then_what_waits_longest,
+    jobs_with_an_order_key_go_one_after_the_other,
+    what_could_not_begin_counts_for_nothing,
+    a_script_that_cannot_be_called_is_tried_again_and_says_so,
+    a_large_argument_arrives_whole,
+    a_handler_gets_the_event,
+    what_somebody_stopped_is_over,
+    workers_do_jobs_until_they_are_told_to_stop,
 );
+
+#[test]
+fn a_job_waits_twice_as_long_after_each_failure_less_some_chance() {
+    let settings = QueueSettings::default();
+    for (attempt, chance, seconds) in
+        [(1, 0.0, 2.0), (2, 0.0, 4.0), (3, 1.0, 4.0), (5, 0.5, 24.0), (12, 0.0, 600.0), (i64::MAX, 0.0, 600.0)]
+    {
+        assert_eq!(backoff(&settings, attempt, chance).as_secs_f64(), seconds, "{attempt} {chance}");
+    }
+}

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 pub struct Control {
     cancelled: AtomicBool,
     told: Notify,
+    recalled: AtomicBool,
+    called_back: Notify,
     /// Microseconds that it waited for its sandbox.
     waited: AtomicU64,
     fuel: AtomicU64,
@@ -44,6 +46,19 @@ impl Control {
     pub(super) async fn cancelled(&self) {
         while !self.is_cancelled() {
             self.told.notified().await;
+        }
+    }
+
+    /// The call is not to begin. One that has a sandbox goes on.
+    pub fn recall(&self) {
+        self.recalled.store(true, Ordering::Relaxed);
+        self.called_back.notify_one();
+    }
+
+    /// Resolves once the call is not to begin. The call alone waits for it.
+    pub(super) async fn recalled(&self) {
+        while !self.recalled.load(Ordering::Relaxed) {
+            self.called_back.notified().await;
         }
     }
 

@@ -25,13 +25,18 @@ pub enum Status {
 impl Outcome {
     /// Of a call that was stopped before it began.
     pub(super) fn cancelled() -> Outcome {
-        let error = ScriptError {
-            name: "CancelledError".to_owned(),
-            message: "the call was cancelled".to_owned(),
-            ..ScriptError::default()
-        };
+        Outcome::before_it_began(Status::Cancelled, "CancelledError", "the call was cancelled")
+    }
+
+    /// Of a call of a script that cannot be called.
+    pub(crate) fn unavailable(reason: &str) -> Outcome {
+        Outcome::before_it_began(Status::Failed, "UnavailableError", reason)
+    }
+
+    fn before_it_began(status: Status, name: &str, message: &str) -> Outcome {
+        let error = ScriptError { name: name.to_owned(), message: message.to_owned(), ..ScriptError::default() };
         Outcome {
-            status: Status::Cancelled,
+            status,
             result: None,
             error: Some(error),
             logs: Vec::new(),

@@ -78,6 +78,7 @@ pub async fn run(
         biased;
         turn = tokio::time::timeout(engine.wait, turn) => turn.map_err(|_| Busy(engine.wait)),
         () = control.cancelled() => return Ok(Outcome::cancelled()),
+        () = control.recalled() => Err(Busy(waiting.elapsed())),
     };
     control.waited(waiting.elapsed());
     let _turn = turn?;

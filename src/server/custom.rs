@@ -83,7 +83,7 @@ async fn answer(app: &App, id: ExecutionId, request: Request, served: &mut Serve
     }
     let authority = caller.map(|caller| caller.authority.clone()).unwrap_or_default();
     let parent = head.headers.get(TRACEPARENT).and_then(|value| Parent::parse(value.to_str().ok()?));
-    let origin = Origin { trigger: Some("http"), version: script.version, parent };
+    let origin = Origin { trigger: Some("http"), version: script.version, parent, ..Origin::default() };
     let call = Invoke { script: script.clone(), identity: identity.clone(), authority, input, origin };
     let outcome = app.scripts.invoke(call, admission).await.ended(&identity)?;
     write_logs(&identity, &outcome);

@@ -35,6 +35,7 @@ use axum::routing::{any, get};
 use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub(crate) use custom::{note_failure, write_logs};
 pub use listener::{Server, ServerError, stop_signal};
 
 use crate::executions::Origin;
@@ -171,15 +172,7 @@ struct Served {
 /// answer has.
 async fn accompany(State(app): State<Arc<App>>, mut request: HttpRequest, next: Next) -> Response {
     let id = ExecutionId(uuid::Uuid::now_v7().to_string());
-    let mut line = AccessLine {
-        began: Instant::now(),
-        id: id.0.clone(),
-        method: request.method().to_string(),
-        // Without the query: that is where secrets in addresses stand.
-        path: request.uri().path().to_owned(),
-        remote: request.extensions().get::<listener::Remote>().map(|remote| remote.0.to_string()),
-        answer: None,
-    };
+    let mut line = app.server.access_log.then(|| AccessLine::begin(&id, &request));
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
     let mut response = next.run(request).await;
@@ -194,7 +187,9 @@ async fn accompany(State(app): State<Arc<App>>, mut request: HttpRequest, next: 
         response.headers_mut().insert(axum::http::header::CONNECTION, HeaderValue::from_static("close"));
     }
     let served = response.extensions_mut().remove::<Served>().unwrap_or_default();
-    line.answer = Some((response.status().as_u16(), length(&response), served));
+    if let Some(line) = &mut line {
+        line.answer = Some((response.status().as_u16(), length(&response), served));
+    }
     response
 }
 
@@ -212,6 +207,20 @@ struct AccessLine {
     remote: Option<String>,
     /// Status and bytes; None where the caller left before.
     answer: Option<(u16, u64, Served)>,
+}
+
+impl AccessLine {
+    fn begin(id: &ExecutionId, request: &HttpRequest) -> AccessLine {
+        AccessLine {
+            began: Instant::now(),
+            id: id.0.clone(),
+            method: request.method().to_string(),
+            // Without the query: that is where secrets in addresses stand.
+            path: request.uri().path().to_owned(),
+            remote: request.extensions().get::<listener::Remote>().map(|remote| remote.0.to_string()),
+            answer: None,
+        }
+    }
 }
 
 impl Drop for AccessLine {

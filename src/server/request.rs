@@ -18,6 +18,11 @@
 //! said, and the bytes are UTF-8; else the bytes in base64. Multipart is not
 //! taken apart.
 //!
+//! What the body is stands in rawBody already where it is JSON, text or base64.
+//! So it is sent once, as rawBody, with a null body, and bodyEncoding says how
+//! the engine completes the request (`guest/src/json.js`): "json" and "text" are
+//! "utf-8" then.
+//!
 //! A script never sees its caller's credentials: Authorization, Cookie and what
 //! concerns proxies and the connection are left out.
 
@@ -51,7 +56,8 @@ struct Req<'a> {
     query: BTreeMap<Cow<'a, str>, Field<'a>>,
     headers: BTreeMap<&'a str, String>,
     params: BTreeMap<&'a str, &'a str>,
-    body: Content<'a>,
+    /// Of a form. None: what bodyEncoding says.
+    body: Option<BTreeMap<Cow<'a, str>, Field<'a>>>,
     raw_body: &'a str,
     body_encoding: &'static str,
 }
@@ -62,16 +68,6 @@ struct Req<'a> {
 enum Field<'a> {
     One(Cow<'a, str>),
     Several(Vec<Cow<'a, str>>),
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Content<'a> {
-    None,
-    /// As it came, so that no number is rounded on the way.
-    Json(&'a RawValue),
-    Form(BTreeMap<Cow<'a, str>, Field<'a>>),
-    Text(&'a str),
 }
 
 /// `req` as JSON text.
@@ -86,7 +82,7 @@ pub fn compose(
     let kind = kind.as_deref().map(essence);
     let utf8 = std::str::from_utf8(body);
     let binary;
-    let (raw_body, body_encoding) = match utf8 {
+    let (raw_body, mut body_encoding) = match utf8 {
         Ok(text) if is_text(kind.as_deref()) => (text, "utf-8"),
         _ if is_json(kind.as_deref()) => {
             return Err(Problem::bad_request("body_not_json", "The body is not JSON: it is not UTF-8 text."));
@@ -96,15 +92,19 @@ pub fn compose(
             (binary.as_str(), "base64")
         }
     };
-    let content = if body.is_empty() {
-        Content::None
+    let mut form = None;
+    if body.is_empty() {
+        body_encoding = "utf-8";
     } else if is_json(kind.as_deref()) {
-        Content::Json(json(raw_body)?)
-    } else if kind.as_deref() == Some("application/x-www-form-urlencoded") && body_encoding == "utf-8" {
-        Content::Form(fields(body))
-    } else {
-        Content::Text(raw_body)
-    };
+        json(raw_body)?;
+        body_encoding = "json";
+    } else if body_encoding == "utf-8" {
+        if kind.as_deref() == Some("application/x-www-form-urlencoded") {
+            form = Some(fields(body));
+        } else {
+            body_encoding = "text";
+        }
+    }
     let request = Req {
         // The script is the one for GET; the host keeps the body back.
         method: if method == Method::HEAD { "GET" } else { method.as_str() },
@@ -112,7 +112,7 @@ pub fn compose(
         query: fields(uri.query().unwrap_or_default().as_bytes()),
         headers: visible(headers),
         params: parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-        body: content,
+        body: form,
         raw_body,
         body_encoding,
     };

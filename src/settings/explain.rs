@@ -86,7 +86,8 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
     let names = |names: Vec<&str>| format!("[{}]", names.join(", "));
     let there = |there: bool| if there { "set" } else { "none" }.to_owned();
     let none = || "none".to_owned();
-    let Settings { server, sandboxes, http, smtp, store, database, executions, schedules, metrics, .. } = settings;
+    let Settings { server, sandboxes, http, smtp, store, database, executions, queue, schedules, metrics, .. } =
+        settings;
     let database = database.as_ref();
     let listed = |of: fn(&Protection) -> Vec<String>| {
         let list = database.map(|database| of(&database.protection));
@@ -113,12 +114,22 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
         ("server.max_connections", server.max_connections.to_string()),
         ("server.max_requests", server.max_requests.to_string()),
         ("server.shutdown_grace", time(server.shutdown_grace)),
+        ("server.access_log", server.access_log.to_string()),
         ("server.tls", server.tls.as_ref().map_or_else(none, |tls| tls.certificate.display().to_string())),
         ("executions.record", executions.record.to_string()),
         ("executions.keep", time(executions.keep)),
         ("executions.max_per_tenant", executions.max_per_tenant.to_string()),
         ("executions.max_bytes_per_tenant", size(executions.max_bytes_per_tenant)),
         ("executions.max_result", size(executions.max_result)),
+        ("queue.concurrency", queue.concurrency.to_string()),
+        ("queue.lease", time(queue.lease)),
+        ("queue.heartbeat", time(queue.heartbeat)),
+        ("queue.sweep", time(queue.sweep)),
+        ("queue.attempts", queue.attempts.to_string()),
+        ("queue.backoff", time(queue.backoff)),
+        ("queue.max_backoff", time(queue.max_backoff)),
+        ("queue.keep_dead", time(queue.keep_dead)),
+        ("queue.max_dead_per_tenant", queue.max_dead_per_tenant.to_string()),
         ("schedules.keep", time(schedules.keep)),
         ("schedules.max_ticks", schedules.max_ticks.to_string()),
         ("metrics.listen", metrics.listen.map_or_else(none, |address| address.to_string())),

@@ -18,6 +18,7 @@ use url::Url;
 use super::database::{self, DatabaseTable};
 use super::error::Fault;
 use super::jwt::{self, AuthTable};
+use super::queue::{self, QueueTable};
 use super::schedules::{self, CronTable, SchedulesTable};
 use super::services::{self, ServiceTable};
 use super::store::{self, StoreTable};
@@ -46,7 +47,7 @@ const MAX_COUNT: u64 = 1_000_000;
 /// Each is some series of numbers that somebody keeps.
 const MAX_SERIES: u64 = 100_000;
 /// One tenant's executions on record.
-const MAX_EXECUTIONS: u64 = 1_000_000_000;
+pub(super) const MAX_EXECUTIONS: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * 1000;
 /// How long executions are kept at most, in milliseconds.
 const TEN_YEARS: u64 = 3650 * DAY;
@@ -70,6 +71,7 @@ struct File {
     sandboxes: SandboxTable,
     http: HttpTable,
     executions: ExecutionTable,
+    queue: QueueTable,
     schedules: SchedulesTable,
     metrics: MetricsTable,
     smtp: Option<SmtpTable>,
@@ -94,6 +96,7 @@ struct ServerTable {
     max_connections: Option<Spanned<Scalar>>,
     max_requests: Option<Spanned<Scalar>>,
     shutdown_grace: Option<Spanned<Scalar>>,
+    access_log: Option<bool>,
     tls: Option<TlsTable>,
 }
 
@@ -354,6 +357,7 @@ impl Reader<'_> {
         duration(&file.server.header_timeout, &mut server.header_timeout)?;
         duration(&file.server.body_timeout, &mut server.body_timeout)?;
         duration(&file.server.shutdown_grace, &mut server.shutdown_grace)?;
+        server.access_log = file.server.access_log.unwrap_or(server.access_log);
         for (setting, value) in [
             (&file.server.max_connections, &mut server.max_connections),
             (&file.server.max_requests, &mut server.max_requests),
@@ -385,6 +389,7 @@ impl Reader<'_> {
             user_agent: file.http.user_agent.as_ref().map(header_text).transpose()?,
         };
         executions(&file.executions, &mut settings.executions)?;
+        queue::read(&file.queue, &mut settings.queue)?;
         settings.schedules = schedules::read(&file.schedules)?;
         let metrics = &mut settings.metrics;
         metrics.listen = file.metrics.listen.as_ref().map(address).transpose()?;
@@ -813,16 +818,15 @@ fn executions(table: &ExecutionTable, settings: &mut ExecutionSettings) -> Resul
     size(&table.max_result, 0..=MAX_BODY, &mut settings.max_result)
 }
 
-/// How long something stays on record.
+/// How long something is kept.
 pub(super) fn keep(setting: &Option<Spanned<Scalar>>, value: &mut Duration) -> Result<(), Fault> {
-    if let Some(setting) = setting {
-        let read = humantime::parse_duration(&setting.as_ref().0)
-            .ok()
-            .filter(|time| (MINUTE..=TEN_YEARS).contains(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
-        *value = read.ok_or_else(|| {
-            Fault::new(setting.span(), "this takes a time from `1m` to ten years").help("write it as `30d` or `12h`")
-        })?;
-    }
+    let Some(keep) = setting else { return Ok(()) };
+    let read = humantime::parse_duration(&keep.as_ref().0)
+        .ok()
+        .filter(|time| (MINUTE..=TEN_YEARS).contains(&u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+    *value = read.ok_or_else(|| {
+        Fault::new(keep.span(), "this takes a time from `1m` to ten years").help("write it as `30d` or `12h`")
+    })?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod error;
 pub mod explain;
 mod file;
 mod jwt;
+mod queue;
 mod schedules;
 mod services;
 mod store;
@@ -29,6 +30,7 @@ use sha2::{Digest, Sha256};
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use jwt::{Jwks, JwtSettings};
+pub use queue::{MAX_ATTEMPTS, QueueSettings};
 pub use schedules::ScheduleSettings;
 pub use store::StoreSettings;
 
@@ -64,6 +66,7 @@ pub struct Settings {
     pub sandboxes: SandboxSettings,
     pub http: HttpSettings,
     pub executions: ExecutionSettings,
+    pub queue: QueueSettings,
     pub schedules: ScheduleSettings,
     pub metrics: MetricsSettings,
     pub smtp: Option<SmtpSettings>,
@@ -106,6 +109,9 @@ pub struct ServerSettings {
     /// Beyond the longest script timeout, how long requests under way may take
     /// to end after the host was told to stop.
     pub shutdown_grace: Duration,
+    /// Whether the log has a line for each request. An execution has its record
+    /// all the same.
+    pub access_log: bool,
 }
 
 /// `[server.tls]`: files in PEM, read again when they change.
@@ -342,6 +348,7 @@ impl Default for Settings {
             sandboxes: SandboxSettings::default(),
             http: HttpSettings::default(),
             executions: ExecutionSettings::default(),
+            queue: QueueSettings::default(),
             schedules: ScheduleSettings::default(),
             metrics: MetricsSettings::default(),
             smtp: None,
@@ -371,6 +378,7 @@ impl Default for ServerSettings {
             // Times `max_body`, this bounds the memory that callers can claim.
             max_requests: 512,
             shutdown_grace: Duration::from_secs(5),
+            access_log: true,
         }
     }
 }

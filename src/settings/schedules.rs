@@ -78,7 +78,7 @@ pub(super) fn cron(kind: ScriptKind, table: Option<&Spanned<CronTable>>) -> Resu
         catch_up: table.catch_up,
         catch_up_window: text(&table.catch_up_window),
         jitter: text(&table.jitter),
-        attempts: table.attempts.as_ref().map_or(plain.attempts, |attempts| *attempts.as_ref()),
+        attempts: table.attempts.as_ref().map(|attempts| *attempts.as_ref()),
         paused: table.paused,
         ..plain
     };

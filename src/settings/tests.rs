@@ -86,6 +86,14 @@ max_per_tenant = 1_000
 max_bytes_per_tenant = "16MiB"
 max_result = 0
 
+[queue]
+concurrency = 8
+lease = "6s"
+heartbeat = "2s"
+sweep = "500ms"
+attempts = 3
+keep_dead = "7d"
+
 [metrics]
 listen = "127.0.0.1:9464"
 max_tenants = 5
@@ -200,6 +208,10 @@ fn a_full_file() {
     let ExecutionSettings { record, keep, max_per_tenant, max_bytes_per_tenant, max_result } = settings.executions;
     assert_eq!((record, keep.as_secs()), (true, 90 * 24 * 60 * 60));
     assert_eq!((max_per_tenant, max_bytes_per_tenant, max_result), (1_000, 16 << 20, 0));
+    let QueueSettings { concurrency, lease, heartbeat, sweep, attempts, .. } = settings.queue;
+    assert_eq!((concurrency, lease.as_secs(), heartbeat.as_secs(), sweep.as_millis(), attempts), (8, 6, 2, 500, 3));
+    assert_eq!(settings.queue.keep_dead.as_secs(), 7 * 24 * 60 * 60);
+    assert_eq!(settings.queue.max_backoff, QueueSettings::default().max_backoff);
     let MetricsSettings { listen, max_tenants, max_scripts } = settings.metrics;
     assert_eq!((listen.unwrap().port(), max_tenants, max_scripts), (9464, 5, 1_000));
     assert_eq!(settings.tenants[0].seed.as_deref(), Some(Path::new("/srv/shop/seed/acme.sql")));
@@ -406,6 +418,10 @@ const WRONG: &[(&str, usize, usize, &[&str])] = &[
     ("[sandboxes]\ncount = \"many\"", 2, 9, &["a whole number from 1 to 10000"]),
     ("[executions]\nkeep = \"5s\"", 2, 8, &["a time from `1m` to ten years", "`30d`"]),
     ("[executions]\nmax_per_tenant = 0", 2, 18, &["a whole number from 1"]),
+    ("[queue]\nlease = \"29s\"", 2, 9, &["heartbeat of 10s", "lease of 29s", "three times"]),
+    ("[queue]\nheartbeat = \"11s\"", 2, 13, &["heartbeat of 11s"]),
+    ("[queue]\nattempts = 0", 2, 12, &["a whole number from 1 to 100"]),
+    ("[queue]\nkeep_dead = \"1s\"", 2, 13, &["a time from `1m` to ten years"]),
     ("[schedules]\nkeep = \"5s\"", 2, 8, &["a time from `1m` to ten years"]),
     ("[schedules]\nmax_ticks = 0", 2, 13, &["a whole number from 1 to 1000000"]),
     ("[metrics]\nlisten = \"9464\"", 2, 10, &["is not an address and port"]),

@@ -36,6 +36,11 @@ impl Clock {
         }
     }
 
+    /// Whether it is the machine's.
+    pub fn is_system(&self) -> bool {
+        matches!(self.0, Source::System)
+    }
+
     /// Milliseconds since some time in the past. Only ever goes on, where the
     /// time of day may be set back.
     pub fn elapsed(&self) -> Millis {

@@ -60,6 +60,23 @@ impl Kind {
         if connection.backend_name() == "PostgreSQL" { Kind::Postgres } else { Kind::Sqlite }
     }
 
+    /// Places for the values of some rows, as after VALUES.
+    ///
+    /// For each value bound, sqlx asks SQLite for the name of its place, which
+    /// SQLite finds by reading all names before it: with many, that takes longer
+    /// than an insert of them. `?` has none.
+    pub fn places(self, rows: usize, columns: usize) -> String {
+        let place = |number: usize| match self {
+            Kind::Sqlite => "?".to_owned(),
+            Kind::Postgres => format!("${number}"),
+        };
+        let row = |row: usize| {
+            let places: Vec<String> = (1..=columns).map(|column| place(row * columns + column)).collect();
+            format!("({})", places.join(", "))
+        };
+        (0..rows).map(row).collect::<Vec<_>>().join(", ")
+    }
+
     /// At the end of a query: takes the rows, leaving out what others have taken.
     /// A SQLite database has one writer at a time.
     pub fn skip_locked(self) -> &'static str {

@@ -44,6 +44,7 @@ pub struct Store {
     writer: Writer,
     readers: AnyPool,
     signals: Signals,
+    kind: Kind,
     clock: Clock,
 }
 
@@ -71,7 +72,7 @@ impl Store {
     fn new(pools: Pools) -> Store {
         let Pools { writers, readers, kind, url } = pools;
         let signals = Signals::new(writers.clone(), url);
-        Store { writer: Writer::new(writers, kind), readers, signals, clock: Clock::system() }
+        Store { writer: Writer::new(writers, kind), readers, signals, kind, clock: Clock::system() }
     }
 
     /// The same database by another clock.
@@ -81,6 +82,17 @@ impl Store {
 
     pub fn now(&self) -> Millis {
         self.clock.now()
+    }
+
+    /// The time in a query, by one clock for all hosts on the database, in
+    /// milliseconds since the Unix epoch. A SQLite file is one machine's.
+    pub fn shared_time(&self) -> String {
+        match self.kind {
+            Kind::Postgres if self.clock.is_system() => {
+                "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)".to_owned()
+            }
+            _ => self.now().to_string(),
+        }
     }
 
     /// What hosts on the same database tell each other.

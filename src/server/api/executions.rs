@@ -68,6 +68,15 @@ struct Execution {
     host_calls: Option<i64>,
     /// Lines that it logged.
     log_lines: i64,
+    /// The job that it was an attempt of.
+    #[schema(required)]
+    job: Option<String>,
+    /// Which attempt, from 1.
+    #[schema(required)]
+    attempt: Option<i64>,
+    /// The event that it handled.
+    #[schema(required)]
+    event: Option<String>,
     #[schema(required, value_type = Option<ScriptError>)]
     error: Option<Box<RawValue>>,
 }
@@ -125,6 +134,9 @@ impl From<executions::Execution> for Execution {
             memory_bytes: known.memory_bytes,
             host_calls: known.host_calls,
             log_lines: known.log_lines,
+            job: known.job,
+            attempt: known.attempt,
+            event: known.cause,
             error: known.error.and_then(json),
         }
     }
@@ -150,6 +162,10 @@ struct Wanted {
     trigger: Option<String>,
     /// The user's id.
     user: Option<String>,
+    /// The job's id.
+    job: Option<String>,
+    /// The id of the event that it handled.
+    event: Option<String>,
     /// Started then or later, as `2026-01-05T09:30:00Z`.
     #[param(format = DateTime)]
     since: Option<String>,
@@ -165,6 +181,8 @@ impl Wanted {
             status: self.status,
             trigger: self.trigger.map(plain),
             user: self.user.map(plain),
+            job: self.job.map(plain),
+            cause: self.event.map(plain),
             since: self.since.map(|text| time("since", &text)).transpose()?,
             until: self.until.map(|text| time("until", &text)).transpose()?,
         })

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::policy::Policy;
 use super::timetable::{Timetable, Unreadable};
+use crate::settings::MAX_ATTEMPTS;
 use crate::store::clock::Millis;
 
 /// How long after its time a tick may be caught up, where nothing is said.
@@ -37,9 +38,10 @@ pub struct Cron {
     #[serde(default)]
     pub jitter: Option<String>,
     /// How often a run that fails, or is lost with its host, is tried at most.
-    #[serde(default = "attempts")]
-    #[schema(minimum = 1, maximum = 20, default = 3)]
-    pub attempts: i64,
+    /// Null: as often as the host tries jobs.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 100)]
+    pub attempts: Option<i64>,
     /// Whether it rests. `POST /api/schedules/{script}/resume` wakes it as well.
     #[serde(default)]
     pub paused: bool,
@@ -79,13 +81,6 @@ pub struct Wrong {
     pub message: String,
 }
 
-const MAX_ATTEMPTS: i64 = 20;
-
-/// A failure that passes should not cost a day.
-fn attempts() -> i64 {
-    3
-}
-
 fn utc() -> String {
     "UTC".to_owned()
 }
@@ -100,7 +95,7 @@ impl Cron {
             catch_up: CatchUp::default(),
             catch_up_window: None,
             jitter: None,
-            attempts: attempts(),
+            attempts: None,
             paused: false,
         }
     }
@@ -136,7 +131,7 @@ impl Cron {
     pub fn check(&self) -> Result<(), Wrong> {
         self.timetable()?;
         self.policy()?;
-        if !(1..=MAX_ATTEMPTS).contains(&self.attempts) {
+        if self.attempts.is_some_and(|attempts| !(1..=MAX_ATTEMPTS as i64).contains(&attempts)) {
             return Err(Wrong { field: "attempts", message: format!("This is a number from 1 to {MAX_ATTEMPTS}.") });
         }
         Ok(())
@@ -192,7 +187,7 @@ mod tests {
             (json!({ "catch_up_window": "31days" }), "catch_up_window:"),
             (json!({ "jitter": "25h" }), "jitter: This is a time such as `90s` or `6h`, of 1day at most."),
             (json!({ "jitter": "-1s" }), "jitter:"),
-            (json!({ "attempts": 0 }), "attempts: This is a number from 1 to 20."),
+            (json!({ "attempts": 0 }), "attempts: This is a number from 1 to 100."),
             (json!({ "every": "day" }), "unknown field `every`"),
         ] {
             let mut cron = json!({ "schedule": "0 9 * * *" });

@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::queue::{self, Caller, NewJob, Queue, Trigger};
 use crate::scripts::shelf::Places;
 use crate::scripts::{Refused, Stored};
-use crate::settings::ScheduleSettings;
+use crate::settings::{ScheduleSettings, Settings};
 use crate::store::clock::Millis;
 use crate::store::{Connection, Store};
 use crate::tenant::quota::{Account, Ledger, Quota};
@@ -54,6 +54,8 @@ struct Inner {
     quotas: Ledger,
     metrics: Arc<Metrics>,
     settings: ScheduleSettings,
+    /// How often a run is tried whose schedule does not say.
+    attempts: i64,
 }
 
 impl Schedules {
@@ -63,9 +65,11 @@ impl Schedules {
         places: Arc<Places>,
         quotas: Ledger,
         metrics: Arc<Metrics>,
-        settings: ScheduleSettings,
+        settings: &Settings,
     ) -> Schedules {
-        Schedules(Arc::new(Inner { store, queue, places, quotas, metrics, settings }))
+        let attempts = i64::from(settings.queue.attempts);
+        let settings = settings.schedules.clone();
+        Schedules(Arc::new(Inner { store, queue, places, quotas, metrics, settings, attempts }))
     }
 
     fn store(&self) -> &Store {
@@ -242,7 +246,7 @@ impl Schedules {
         let job = NewJob {
             input: Some(input.to_string()),
             caller: Some(caller),
-            attempts: state.cron.attempts,
+            attempts: state.cron.attempts.unwrap_or(self.0.attempts),
             ..NewJob::new(script, Trigger::Api)
         };
         let inserted: Result<String, Refused> = self

@@ -8,8 +8,8 @@ use sqlx::{Arguments, FromRow};
 
 use super::policy::Fate;
 use super::state::State;
-use crate::store::Connection;
 use crate::store::clock::Millis;
+use crate::store::{Connection, Kind};
 
 #[derive(FromRow)]
 struct StateRow {
@@ -164,33 +164,36 @@ pub struct Tick {
 /// Rows of one statement: few texts to prepare, and few round trips.
 const SIZES: [usize; 3] = [64, 8, 1];
 
-static INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| {
-    SIZES.map(|rows| {
-        format!(
-            "INSERT INTO ticks (tenant, script, tick, fate, reason, job, settled_at) VALUES {}
-             ON CONFLICT (tenant, script, tick) DO NOTHING RETURNING script, tick",
-            places(rows, 7)
-        )
-    })
-});
+/// By size, for SQLite and for PostgreSQL.
+type Texts = LazyLock<[(String, String); 3]>;
 
-static UPDATES: LazyLock<[String; 3]> = LazyLock::new(|| {
-    SIZES.map(|rows| {
-        // Columns of VALUES have these names on both databases.
-        format!(
-            "UPDATE schedules SET settled_to = v.column3, next_at = v.column4 FROM (VALUES {}) AS v
-             WHERE schedules.tenant = v.column1 AND schedules.script = v.column2",
-            places(rows, 4)
-        )
-    })
-});
+static INSERTS: Texts = LazyLock::new(|| SIZES.map(|rows| (insert(rows, Kind::Sqlite), insert(rows, Kind::Postgres))));
 
-fn places(rows: usize, columns: usize) -> String {
-    let row = |row: usize| {
-        let places: Vec<String> = (1..=columns).map(|column| format!("${}", row * columns + column)).collect();
-        format!("({})", places.join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+fn insert(rows: usize, kind: Kind) -> String {
+    format!(
+        "INSERT INTO ticks (tenant, script, tick, fate, reason, job, settled_at) VALUES {}
+         ON CONFLICT (tenant, script, tick) DO NOTHING RETURNING script, tick",
+        kind.places(rows, 7)
+    )
+}
+
+static UPDATES: Texts = LazyLock::new(|| SIZES.map(|rows| (update(rows, Kind::Sqlite), update(rows, Kind::Postgres))));
+
+fn update(rows: usize, kind: Kind) -> String {
+    // Columns of VALUES have these names on both databases.
+    format!(
+        "UPDATE schedules SET settled_to = v.column3, next_at = v.column4 FROM (VALUES {}) AS v
+         WHERE schedules.tenant = v.column1 AND schedules.script = v.column2",
+        kind.places(rows, 4)
+    )
+}
+
+/// The text for a connection's database.
+fn of<'a>((sqlite, postgres): &'a (String, String), connection: &Connection) -> &'a str {
+    match Kind::of(connection) {
+        Kind::Sqlite => sqlite,
+        Kind::Postgres => postgres,
+    }
 }
 
 /// Writes ticks that nobody has settled yet, and answers which these are.
@@ -202,7 +205,8 @@ pub async fn insert_ticks(
 ) -> sqlx::Result<HashSet<(String, Millis)>> {
     let mut new = HashSet::with_capacity(ticks.len());
     let mut rest = ticks;
-    for (size, sql) in SIZES.iter().zip(&*INSERTS) {
+    for (size, texts) in SIZES.iter().zip(&*INSERTS) {
+        let sql = of(texts, connection);
         while let Some((some, more)) = rest.split_at_checked(*size) {
             rest = more;
             let mut values = AnyArguments::default();
@@ -215,8 +219,7 @@ pub async fn insert_ticks(
                 texts.into_iter().try_for_each(|text| values.add(text)).map_err(sqlx::Error::Encode)?;
                 values.add(now).map_err(sqlx::Error::Encode)?;
             }
-            let inserted: Vec<(String, Millis)> =
-                sqlx::query_as_with(sql.as_str(), values).fetch_all(&mut *connection).await?;
+            let inserted: Vec<(String, Millis)> = sqlx::query_as_with(sql, values).fetch_all(&mut *connection).await?;
             new.extend(inserted);
         }
     }
@@ -226,7 +229,8 @@ pub async fn insert_ticks(
 /// Writes how far schedules are settled, and their next ticks.
 pub async fn advance(connection: &mut Connection, tenant: &str, states: &[(String, State)]) -> sqlx::Result<()> {
     let mut rest = states;
-    for (size, sql) in SIZES.iter().zip(&*UPDATES) {
+    for (size, texts) in SIZES.iter().zip(&*UPDATES) {
+        let sql = of(texts, connection);
         while let Some((some, more)) = rest.split_at_checked(*size) {
             rest = more;
             let mut values = AnyArguments::default();
@@ -235,7 +239,7 @@ pub async fn advance(connection: &mut Connection, tenant: &str, states: &[(Strin
                 let added = added.and_then(|()| values.add(state.settled_to));
                 added.and_then(|()| values.add(state.next_at)).map_err(sqlx::Error::Encode)?;
             }
-            sqlx::query_with(sql.as_str(), values).execute(&mut *connection).await?;
+            sqlx::query_with(sql, values).execute(&mut *connection).await?;
         }
     }
     Ok(())

@@ -81,10 +81,10 @@ impl Schedules {
     async fn settle(&self, tenant: &str, now: Millis) -> sqlx::Result<bool> {
         let account = self.account(tenant);
         let most = i64::try_from(account.get(Quota::Jobs)).unwrap_or(i64::MAX);
-        let owner = tenant.to_owned();
-        let settled = self
-            .store()
-            .write(tenant, move |connection| Box::pin(async move { settle(connection, &owner, now, most).await }));
+        let (owner, attempts) = (tenant.to_owned(), self.0.attempts);
+        let settled = self.store().write(tenant, move |connection| {
+            Box::pin(async move { settle(connection, &owner, now, most, attempts).await })
+        });
         let settled: Settled = settled.await?;
         if settled.jobs {
             self.queue().wake();
@@ -132,8 +132,14 @@ impl Schedules {
 }
 
 /// Settles what is due of a tenant, whose turn this is. The tenant may have so
-/// many jobs.
-async fn settle(connection: &mut Connection, tenant: &str, now: Millis, most_jobs: i64) -> sqlx::Result<Settled> {
+/// many jobs, and those that do not say are tried so often.
+async fn settle(
+    connection: &mut Connection,
+    tenant: &str,
+    now: Millis,
+    most_jobs: i64,
+    attempts: i64,
+) -> sqlx::Result<Settled> {
     let due = rows::due(connection, tenant, now, PART).await?;
     let mut more = due.len() as i64 == PART;
     let mut room = most_jobs - usage::of(connection, tenant, Room::Jobs).await?.items;
@@ -144,6 +150,7 @@ async fn settle(connection: &mut Connection, tenant: &str, now: Millis, most_job
             break;
         }
         for (tick, job) in one.decide(tenant, now, &mut room) {
+            let job = job.map(|job| NewJob { attempts: one.state.cron.attempts.unwrap_or(attempts), ..job });
             jobs.extend(job.map(|job| ((tick.script.clone(), tick.tick), job)));
             ticks.push(tick);
         }
@@ -200,7 +207,6 @@ fn job(tenant: &str, script: &str, state: &State, policy: &Policy, tick: Millis,
         input: Some(input.to_string()),
         run_at: Some(tick + policy.delay(tenant, script, tick)),
         order_key: is_ordered.then(|| ORDER.to_owned()),
-        attempts: cron.attempts,
         ..NewJob::new(script, Trigger::Cron)
     }
 }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::cron::{CatchUp, Overlap};
 use super::*;
-use crate::settings::{MetricsSettings, Settings, TenantSettings};
+use crate::settings::{MetricsSettings, TenantSettings};
 use crate::store::Kind;
 use crate::store::clock::Clock;
 use crate::store::fixture::{Lasting, on_both_databases};
@@ -114,7 +114,7 @@ fn of_settings(store: Store, settings: &Settings, quotas: Quotas, clock: &Clock)
         Arc::new(Places::new(settings)),
         Ledger::new(quotas, HashMap::new(), clock.clone()),
         Arc::new(Metrics::new(&MetricsSettings::default())),
-        settings.schedules.clone(),
+        settings,
     )
 }
 
@@ -128,7 +128,7 @@ fn hourly() -> Cron {
 
 async fn a_tick_is_one_job(kind: Kind) {
     let scene = Scene::new(kind).await;
-    scene.add("nightly", &Cron { jitter: Some("10m".into()), attempts: 2, ..hourly() }).await;
+    scene.add("nightly", &Cron { jitter: Some("10m".into()), attempts: Some(2), ..hourly() }).await;
     scene.pass(59 * MINUTE + 59_000).await;
     assert!(scene.ticks("nightly").await.is_empty());
     scene.pass(1_500).await;

@@ -35,7 +35,7 @@ async fn a_schedule_is_shown_from_its_beginning_to_its_ticks(kind: Kind) {
     assert_eq!(schedule["next"], json!(next));
     let cron = json!({
         "schedule": "0 * * * *", "timezone": "UTC", "overlap": "skip", "catch_up": "latest", "catch_up_window": null,
-        "jitter": null, "attempts": 3, "paused": false,
+        "jitter": null, "attempts": null, "paused": false,
     });
     assert_eq!(schedule["cron"], cron);
 

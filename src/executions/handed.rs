@@ -1,0 +1,147 @@
+//! Executions whose end is written by somebody else than the recorder: those of
+//! jobs, in one transaction with what becomes of the job.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Executions;
+use super::ended::Ended;
+use super::model::{Execution, Status};
+use super::recorder::{OVERHEAD, chunk_from, end, plain, whole};
+use super::retention::is_over;
+use super::rows::{self, Row, Work};
+use crate::store::Connection;
+use crate::store::clock::Millis;
+
+/// An execution that has ended and is not on record. It counts as running until
+/// this is dropped, which is for after the commit.
+pub struct Ending {
+    executions: Executions,
+    number: u64,
+    ended: Ended,
+}
+
+impl Ending {
+    pub(super) fn new(executions: Executions, number: u64, ended: Ended) -> Ending {
+        Ending { executions, number, ended }
+    }
+
+    pub fn status(&self) -> Status {
+        self.ended.status
+    }
+
+    /// JSON text.
+    pub fn error(&self) -> Option<&str> {
+        self.ended.error.as_deref()
+    }
+
+    /// Writes executions of a tenant, whose turn this must be. Doing so again
+    /// changes nothing.
+    pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, endings: &[&Ending]) -> sqlx::Result<()> {
+        let mut work = Work::default();
+        let mut executions = None;
+        for ending in endings {
+            let Ending { executions: of, ended, .. } = *ending;
+            if !of.0.settings.record {
+                return Ok(());
+            }
+            executions = Some(of);
+            let mut row = end(ended);
+            let mut lines = 0;
+            // The recorder may have written that it runs, and not know yet that it did.
+            if ended.running.listed.load(Ordering::Relaxed) {
+                let id = &row.execution.id;
+                row.before = sqlx::query_scalar("SELECT bytes FROM executions WHERE tenant = $1 AND id = $2")
+                    .bind(tenant)
+                    .bind(id)
+                    .fetch_optional(&mut *connection)
+                    .await?;
+                lines = sqlx::query_scalar(
+                    "SELECT COALESCE(MAX(first + count), 0) FROM execution_logs WHERE tenant = $1 AND execution = $2",
+                )
+                .bind(tenant)
+                .bind(id)
+                .fetch_one(&mut *connection)
+                .await?;
+            }
+            work.rows.push(row);
+            if ended.with_lines {
+                work.chunks.extend(chunk_from(&ended.running, i64::unsigned_abs(lines)));
+            }
+        }
+        let Some(executions) = executions else { return Ok(()) };
+        let saved = rows::save(connection, tenant, now, Arc::new(work)).await?;
+        if saved.usage.is_some_and(|usage| is_over(&executions.0.settings, usage)) {
+            executions.0.over.notify_one();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.executions.0.registry.remove(self.number);
+        self.ended.running.lines.end();
+    }
+}
+
+/// An attempt of a job whose host has died.
+#[derive(Debug, Clone)]
+pub struct Lost {
+    /// Of the execution, where it is not on record.
+    pub id: String,
+    pub script_id: String,
+    pub script: String,
+    pub version: Option<i64>,
+    pub triggered_by: String,
+    pub user_id: Option<String>,
+    pub started_at: Millis,
+    pub job: String,
+    pub attempt: i64,
+    pub cause: Option<String>,
+}
+
+/// Puts on record that an attempt is lost, unless it is known what became of it.
+/// In the tenant's turn.
+pub async fn note_lost(connection: &mut Connection, tenant: &str, now: Millis, lost: Lost) -> sqlx::Result<()> {
+    let known = sqlx::query(
+        "UPDATE executions SET status = 'lost', ended_at = $4, alive_at = NULL
+         WHERE tenant = $1 AND job = $2 AND attempt = $3 AND status = 'running'",
+    )
+    .bind(tenant)
+    .bind(&lost.job)
+    .bind(lost.attempt)
+    .bind(now)
+    .execute(&mut *connection)
+    .await?;
+    if known.rows_affected() > 0 {
+        return Ok(());
+    }
+    let bytes = whole((OVERHEAD + lost.script.len()) as u64);
+    let execution = Execution {
+        id: lost.id,
+        script_id: plain(&lost.script_id),
+        script: plain(&lost.script),
+        version: lost.version,
+        triggered_by: lost.triggered_by,
+        user_id: lost.user_id.as_deref().map(plain),
+        trace_id: None,
+        status: Status::Lost.to_string(),
+        started_at: lost.started_at,
+        ended_at: Some(now),
+        queue_us: None,
+        duration_us: None,
+        fuel: None,
+        memory_bytes: None,
+        host_calls: None,
+        error: None,
+        result: None,
+        result_bytes: None,
+        log_lines: 0,
+        job: Some(lost.job),
+        attempt: Some(lost.attempt),
+        cause: lost.cause,
+    };
+    let row = Row { execution, alive_at: None, bytes, before: None };
+    rows::insert_one(connection, tenant, &row).await
+}

@@ -1,0 +1,205 @@
+//! What becomes of jobs after an attempt, in one transaction with its execution.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+
+use super::claim::Claimed;
+use super::{State, order};
+use crate::executions::{Ending, Status};
+use crate::settings::QueueSettings;
+use crate::store::Connection;
+use crate::store::clock::Millis;
+use crate::store::usage::{self, Room, Usage};
+
+/// Bytes that a job's error may have.
+const ERROR: usize = 4 << 10;
+/// Jobs of one statement.
+const SIZES: [usize; 3] = [32, 4, 1];
+
+/// What came of an attempt.
+pub enum End {
+    /// It ran, to whatever end.
+    Ran(Ending),
+    /// It has not begun, and counts for nothing. It is tried again after so long.
+    NotBegun(Duration),
+}
+
+/// An attempt that is over.
+pub struct Done {
+    pub job: Claimed,
+    pub end: End,
+}
+
+/// What a transaction did with some jobs.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// Those that are dead letters now.
+    pub dead: Vec<String>,
+    /// Those that others have taken over, as if this host had died.
+    pub taken: Vec<String>,
+}
+
+/// Writes what became of jobs of a tenant, whose turn this must be. Jobs that are
+/// not this host's any more stay as they are, and so do their records.
+pub async fn finish(
+    connection: &mut Connection,
+    tenant: &str,
+    now: Millis,
+    settings: &QueueSettings,
+    done: Arc<Vec<Arc<Done>>>,
+) -> sqlx::Result<Finished> {
+    let mut finished = Finished::default();
+    let mut ours: HashSet<&str> = HashSet::new();
+    let mut keys: HashSet<(&str, &str)> = HashSet::new();
+    let mut freed = Usage::default();
+
+    let mut over: Vec<&Claimed> = Vec::new();
+    for done in done.iter() {
+        if is_over(&done.end) {
+            over.push(&done.job);
+        }
+    }
+    let gone = delete(connection, tenant, &over).await?;
+    for job in over {
+        if !gone.contains(&job.id) {
+            continue;
+        }
+        ours.insert(&job.id);
+        freed = Usage { items: freed.items - 1, bytes: freed.bytes - job.bytes };
+        keys.extend(job.order_key.as_deref().map(|key| (job.script.as_str(), key)));
+    }
+    for Done { job, end } in done.iter().map(|done| &**done) {
+        if is_over(end) {
+            continue;
+        }
+        let next = match end {
+            End::NotBegun(wait) => Next { state: State::Delayed, run_at: now + millis(*wait), back: 1, error: None },
+            End::Ran(ending) => after_failure(job, ending, settings, now),
+        };
+        if !put_back(connection, job, now, &next).await? {
+            continue;
+        }
+        ours.insert(&job.id);
+        if next.state == State::Dead {
+            finished.dead.push(job.id.clone());
+            keys.extend(job.order_key.as_deref().map(|key| (job.script.as_str(), key)));
+        }
+    }
+    let mut endings = Vec::new();
+    for Done { job, end } in done.iter().map(|done| &**done) {
+        match end {
+            _ if !ours.contains(job.id.as_str()) => finished.taken.push(job.id.clone()),
+            End::Ran(ending) => endings.push(ending),
+            End::NotBegun(_) => {}
+        }
+    }
+    Ending::save(connection, tenant, now, &endings).await?;
+    for (script, key) in keys {
+        order::release(connection, tenant, script, key, now).await?;
+    }
+    if freed != Usage::default() {
+        usage::add(connection, tenant, Room::Jobs, freed).await?;
+    }
+    Ok(finished)
+}
+
+/// Whether the job is done: its call completed, or somebody stopped it.
+fn is_over(end: &End) -> bool {
+    matches!(end, End::Ran(ending) if matches!(ending.status(), Status::Completed | Status::Cancelled))
+}
+
+/// What a job is next.
+struct Next {
+    state: State,
+    run_at: Millis,
+    /// Attempts that do not count.
+    back: i64,
+    error: Option<String>,
+}
+
+fn after_failure(job: &Claimed, ending: &Ending, settings: &QueueSettings, now: Millis) -> Next {
+    let error = ending.error().and_then(shorten);
+    if job.attempt >= job.attempts {
+        return Next { state: State::Dead, run_at: job.run_at, back: 0, error };
+    }
+    let wait = backoff(settings, job.attempt, chance());
+    Next { state: State::Delayed, run_at: now + millis(wait), back: 0, error }
+}
+
+/// How long a job waits after a failed attempt. `chance` is from 0 to 1, and
+/// takes off up to half: jobs that failed together are not tried together.
+pub fn backoff(settings: &QueueSettings, attempt: i64, chance: f64) -> Duration {
+    let doublings = attempt.saturating_sub(1).clamp(0, 31);
+    let most = settings.backoff.saturating_mul(1 << doublings).min(settings.max_backoff);
+    most.mul_f64(1.0 - chance.clamp(0.0, 1.0) / 2.0)
+}
+
+fn chance() -> f64 {
+    f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+fn millis(time: Duration) -> Millis {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+/// The name and the message of an error.
+fn shorten(error: &str) -> Option<String> {
+    let error: Value = serde_json::from_str(error).ok()?;
+    let text = |member: &str| {
+        let text = error.get(member).and_then(Value::as_str).unwrap_or_default();
+        text[..text.floor_char_boundary(ERROR / 2)].to_owned()
+    };
+    Some(serde_json::json!({ "name": text("name"), "message": text("message") }).to_string())
+}
+
+/// Answers the ids of those that were this host's.
+async fn delete(connection: &mut Connection, tenant: &str, jobs: &[&Claimed]) -> sqlx::Result<HashSet<String>> {
+    let mut gone = HashSet::new();
+    // A host is another one after it counted as dead.
+    let mut hosts: Vec<&str> = jobs.iter().map(|job| job.host.as_str()).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    for host in hosts {
+        let ids: Vec<&str> = jobs.iter().filter(|job| job.host == host).map(|job| job.id.as_str()).collect();
+        let mut ids = ids.as_slice();
+        for size in SIZES {
+            while let Some((some, rest)) = ids.split_at_checked(size) {
+                ids = rest;
+                let places: Vec<String> = (3..some.len() + 3).map(|place| format!("${place}")).collect();
+                let sql = format!(
+                    "DELETE FROM jobs WHERE tenant = $1 AND host = $2 AND state = 'running' AND id IN ({}) RETURNING id",
+                    places.join(", ")
+                );
+                let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(tenant.to_owned()).bind(host.to_owned());
+                let query = some.iter().fold(query, |query, id| query.bind((*id).to_owned()));
+                let deleted: Vec<String> = query.fetch_all(&mut *connection).await?;
+                gone.extend(deleted);
+            }
+        }
+    }
+    Ok(gone)
+}
+
+/// Answers whether it was this host's.
+async fn put_back(connection: &mut Connection, job: &Claimed, now: Millis, next: &Next) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "UPDATE jobs SET state = $5, run_at = $6, attempt = attempt - $7, error = COALESCE($8, error), host = NULL,
+         changed_at = $9 WHERE tenant = $1 AND id = $2 AND host = $3 AND attempt = $4 AND state = 'running'",
+    )
+    .bind(&job.tenant)
+    .bind(&job.id)
+    .bind(&job.host)
+    .bind(job.attempt)
+    .bind(next.state.name())
+    .bind(next.run_at)
+    .bind(next.back)
+    .bind(&next.error)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

@@ -1,0 +1,3 @@
+function main(req) {
+    return { body: req.body, encoding: req.bodyEncoding };
+}
