@@ -227,6 +227,7 @@ impl Host {
             busy: used.busy,
             waiting: used.waiting,
             refusals: self.refusals(),
+            jobs: self.queue.counts(),
         })
     }
 

@@ -19,7 +19,7 @@ id = "acme"
 [[users]]
 id = "maya"
 tenant = "acme"
-permissions = ["Script.*"]
+permissions = ["Script.*", "Job.*"]
 token = "maya-token"
 
 [[users]]
@@ -152,6 +152,59 @@ fn a_script_is_deployed_run_changed_and_rolled_back() {
     let done = host.airlock(&["scripts", "show", "orders"]);
     assert_eq!(done.status, 2);
     assert!(done.stderr.starts_with("error: "), "{}", done.stderr);
+}
+
+#[test]
+fn what_is_queued_is_done_taken_back_or_replayed() {
+    let host = Host::start();
+    host.file(
+        "picky.js",
+        "function main(input) { if (!input) throw new RangeError('nothing\\nto do'); return input; }",
+    );
+    assert_eq!(host.airlock(&["deploy", "picky.js"]).status, 0);
+    let ended = |id: &str| loop {
+        let jobs = host.airlock(&["jobs", "--json"]).json();
+        let job = jobs.as_array().unwrap().iter().find(|job| job["id"] == id).cloned();
+        match job.filter(|job| job["state"] != "dead") {
+            None => return,
+            Some(_) => std::thread::yield_now(),
+        }
+    };
+    let done = host.airlock(&["invoke", "picky", "--no-wait", "--input", "7"]);
+    assert_eq!(done.status, 0, "{}", done.stderr);
+    ended(done.stdout.trim());
+    let table = |arguments: &[&str]| -> Vec<Vec<String>> {
+        let done = host.airlock(arguments);
+        assert_eq!(done.status, 0, "{}", done.stderr);
+        done.stdout
+            .lines()
+            .skip(1)
+            .map(|line| line.split("  ").map(|cell| cell.trim().to_owned()).filter(|cell| !cell.is_empty()).collect())
+            .collect()
+    };
+    assert_eq!(table(&["jobs"]).len(), 0, "what is done is gone");
+
+    let failed = host.airlock(&["invoke", "picky", "--no-wait"]).stdout.trim().to_owned();
+    ended(&failed);
+    let dead = table(&["jobs", "--dead"]);
+    assert_eq!(
+        (dead.len(), &dead[0][0], &dead[0][3], &dead[0][6]),
+        (1, &failed, &"dead".to_owned(), &"RangeError: nothing".to_owned())
+    );
+    let done = host.airlock(&["jobs", "replay", &failed]);
+    assert_eq!((done.status, done.stdout), (0, format!("{failed} waits for its turn\n")), "{}", done.stderr);
+    let done = host.airlock(&["jobs", "show", &failed]);
+    assert!(done.stdout.contains("RangeError"), "{}", done.stdout);
+
+    let later =
+        host.airlock(&["invoke", "picky", "--at", "2999-01-01T00:00:00Z", "--attempts", "3"]).stdout.trim().to_owned();
+    let all = table(&["jobs"]);
+    assert_eq!((&all[0][0], &all[0][3], &all[0][5]), (&later, &"delayed".to_owned(), &"0/3".to_owned()));
+    let done = host.airlock(&["jobs", "discard", &later]);
+    assert_eq!((done.status, done.stdout), (0, format!("{later} is discarded\n")), "{}", done.stderr);
+    let done = host.airlock(&["jobs", "discard", &later]);
+    assert_eq!(done.status, 2);
+    assert_eq!(host.airlock(&["invoke", "picky", "--at", "soon"]).status, 2);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::{Exit, report, settings};
 use crate::host::Host;
 use crate::metrics;
+use crate::queue::Workers;
 use crate::server::{Server, stop_signal};
 use crate::settings::ScriptKind;
 
@@ -71,14 +72,28 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
         Some(address) => Some(listen_for_metrics(&host, address, stopped.clone()).await.map_err(failed)?),
         None => None,
     };
-    let stop = async {
-        stop_signal().await;
-        // What is due from here on is another host's, or this one's when it is back.
-        if let Some(scheduler) = scheduler {
-            scheduler.abort();
-        }
-    };
-    server.run(stop).await;
+    let workers = Workers::start(host.clone());
+    let drain = settings.longest_call() + settings.server.shutdown_grace;
+    let (stop, mut told) = tokio::sync::watch::channel(false);
+    let working = tokio::spawn(async move {
+        // Err where the listener has ended by itself.
+        let _ = told.changed().await;
+        workers.stop(drain).await;
+    });
+    server
+        .run(async {
+            stop_signal().await;
+            // What is due from here on is another host's, or this one's when it is back.
+            if let Some(scheduler) = &scheduler {
+                scheduler.abort();
+            }
+            // Both end together.
+            let _ = stop.send(true);
+        })
+        .await;
+    drop(stop);
+    // Err where it has panicked, which is in the log.
+    let _ = working.await;
     stopped.notify_one();
     if let Some(metrics) = metrics {
         // Err where it has panicked, which is in the log.

@@ -34,6 +34,8 @@ pub struct Attempt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
+    /// It is a job whose turn has not come.
+    Waiting,
     /// It runs, or waits for a sandbox.
     Running,
     Completed,
@@ -51,6 +53,7 @@ pub enum Status {
 impl Status {
     pub fn name(self) -> &'static str {
         match self {
+            Status::Waiting => "waiting",
             Status::Running => "running",
             Status::Completed => "completed",
             Status::Failed => "failed",

@@ -21,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 
+use crate::queue::Counts;
 use crate::runtime::control::Used;
 use crate::settings::MetricsSettings;
 use crate::tenant::Identity;
@@ -110,6 +111,10 @@ pub struct Metrics {
     lateness: Histogram,
     under_way: Gauge,
     sandboxes: Family<ByState, Gauge>,
+    jobs: Family<ByState, Gauge>,
+    oldest_job: Gauge<f64, AtomicU64>,
+    attempts: Family<ByState, Counter>,
+    dead: Counter,
 }
 
 /// An execution that has ended.
@@ -135,6 +140,7 @@ pub struct Now {
     /// Calls that wait for one.
     pub waiting: usize,
     pub refusals: Vec<Refusal>,
+    pub jobs: Counts,
 }
 
 impl Metrics {
@@ -161,6 +167,10 @@ impl Metrics {
             lateness: Histogram::new(SECONDS),
             under_way: Gauge::default(),
             sandboxes: Family::default(),
+            jobs: Family::default(),
+            oldest_job: Gauge::default(),
+            attempts: Family::default(),
+            dead: Counter::default(),
         };
         let m = &metrics;
         let mut registry = Registry::with_prefix("airlock");
@@ -179,6 +189,10 @@ impl Metrics {
         registry.register("quota_refusals", "What tenants were refused for want of a quota", m.refusals.clone());
         registry.register("executions_under_way", "Executions that run or wait", m.under_way.clone());
         registry.register("sandboxes", "Sandboxes by state, and calls that wait for one", m.sandboxes.clone());
+        registry.register("jobs", "Jobs of all hosts by state", m.jobs.clone());
+        registry.register("job_wait_seconds", "How long the job waits that waits longest", m.oldest_job.clone());
+        registry.register("job_attempts", "Attempts of jobs by what they came to", m.attempts.clone());
+        registry.register("dead_letters", "Jobs that used up their attempts", m.dead.clone());
         registry.register("schedule_ticks", "Ticks of schedules, by what became of them", m.ticks.clone());
         registry.register("schedule_lateness_seconds", "How late ticks were queued", m.lateness.clone());
         metrics.registry = registry;
@@ -223,6 +237,16 @@ impl Metrics {
         }
     }
 
+    /// Counts an attempt of a job, by what it came to.
+    pub fn attempted(&self, state: &'static str) {
+        self.attempts.get_or_create(&ByState { state }).inc();
+    }
+
+    /// Counts jobs that have used up their attempts.
+    pub fn died(&self, jobs: usize) {
+        self.dead.inc_by(jobs as u64);
+    }
+
     /// Counts a tick of a schedule, settled so long after its time.
     pub fn tick(&self, fate: Fate, late: Duration) {
         self.ticks.get_or_create(&ByState { state: fate.name() }).inc();
@@ -246,6 +270,11 @@ impl Metrics {
         for (state, count) in [("busy", now.busy), ("free", free), ("waited_for", now.waiting)] {
             self.sandboxes.get_or_create(&ByState { state }).set(count as i64);
         }
+        self.jobs.clear();
+        for (state, count) in &now.jobs.jobs {
+            self.jobs.get_or_create(&ByState { state: state.name() }).set(*count);
+        }
+        self.oldest_job.set(now.jobs.oldest as f64 / 1e3);
         self.refusals.clear();
         for refusal in &now.refusals {
             let (tenant, _) = self.names(&refusal.tenant, "");

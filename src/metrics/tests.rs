@@ -122,7 +122,7 @@ fn the_pool_and_refusals_are_as_of_now() {
     let refusal = |tenant: &str, count| Refusal { tenant: tenant.to_owned(), quota: Quota::CallsPerMinute, count };
     for (busy, count) in [(3, 5), (1, 6)] {
         let refusals = vec![refusal("acme", count), refusal("globex", 1), refusal("initech", 1)];
-        let text = metrics.text(&Now { under_way: 4, sandboxes: 8, busy, waiting: 2, refusals });
+        let text = metrics.text(&Now { under_way: 4, sandboxes: 8, busy, waiting: 2, refusals, ..Now::default() });
         for line in [
             "airlock_executions_under_way 4".to_owned(),
             format!("airlock_sandboxes{{state=\"busy\"}} {busy}"),

@@ -9,9 +9,9 @@ use sqlx::error::BoxDynError;
 use uuid::Uuid;
 
 use super::{NewJob, State, order};
-use crate::store::Connection;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
+use crate::store::{Connection, Kind};
 
 /// What came of inserting jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,21 +87,18 @@ pub async fn insert(connection: &mut Connection, tenant: &str, now: Millis, jobs
 /// Rows of one statement: few texts to prepare, and few round trips.
 const SIZES: [usize; 3] = [32, 4, 1];
 
-static INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| SIZES.map(statement));
+/// By size, for SQLite and for PostgreSQL.
+static INSERTS: LazyLock<[(String, String); 3]> =
+    LazyLock::new(|| SIZES.map(|rows| (statement(rows, Kind::Sqlite), statement(rows, Kind::Postgres))));
 
-const COLUMNS: usize = 19;
+const COLUMNS: usize = 20;
 
-fn statement(rows: usize) -> String {
-    let row = |row: usize| {
-        let places: Vec<String> = (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column)).collect();
-        format!("({})", places.join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
+fn statement(rows: usize, kind: Kind) -> String {
     format!(
         "INSERT INTO jobs (tenant, id, script, triggered_by, entry, version, input, cause, depth, caller, state,
-         priority, run_at, order_key, dedup_key, attempts, bytes, created_at, changed_at, attempt) VALUES {}
+         priority, run_at, order_key, dedup_key, attempt, attempts, bytes, created_at, changed_at) VALUES {}
          ON CONFLICT DO NOTHING RETURNING id",
-        rows.join(", ").replace(')', ", 0)")
+        kind.places(rows, COLUMNS)
     )
 }
 
@@ -111,10 +108,11 @@ async fn insert_some(
     tenant: &str,
     now: Millis,
     rows: &[Row<'_>],
-    sql: &'static str,
+    (sqlite, postgres): &'static (String, String),
 ) -> sqlx::Result<Vec<String>> {
+    let sql = if Kind::of(connection) == Kind::Sqlite { sqlite } else { postgres };
     let values = values(tenant, now, rows).map_err(sqlx::Error::Encode)?;
-    sqlx::query_scalar_with(sql, values).fetch_all(connection).await
+    sqlx::query_scalar_with(sql.as_str(), values).fetch_all(connection).await
 }
 
 fn values(tenant: &str, now: Millis, rows: &[Row<'_>]) -> Result<AnyArguments, BoxDynError> {
@@ -136,6 +134,7 @@ fn values(tenant: &str, now: Millis, rows: &[Row<'_>]) -> Result<AnyArguments, B
         values.add(job.run_at.unwrap_or(now))?;
         values.add(job.order_key.clone())?;
         values.add(job.dedup_key.clone())?;
+        values.add(0_i64)?;
         values.add(job.attempts.max(1))?;
         values.add(job.bytes())?;
         values.add(now)?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::store::clock::Millis;
-use crate::tenant::{Authority, User};
+use crate::tenant::{Authority, Permissions, User};
 
 /// What asks for a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -38,6 +38,14 @@ impl Trigger {
 impl fmt::Display for Trigger {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+impl TryFrom<String> for Trigger {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Trigger, String> {
+        text.parse()
     }
 }
 
@@ -89,6 +97,14 @@ impl fmt::Display for State {
     }
 }
 
+impl TryFrom<String> for State {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<State, String> {
+        text.parse()
+    }
+}
+
 impl FromStr for State {
     type Err = String;
 
@@ -103,6 +119,17 @@ pub struct Caller {
     pub user: User,
     /// Where the permissions come from when it runs.
     pub authority: Authority,
+}
+
+impl Caller {
+    /// With the permissions only where nobody else says them.
+    pub fn new(user: &User, authority: &Authority) -> Caller {
+        let mut user = user.clone();
+        if *authority != Authority::Claimed {
+            user.permissions = Permissions::default();
+        }
+        Caller { user, authority: authority.clone() }
+    }
 }
 
 /// A job to be. [`NewJob::new`] has the defaults.

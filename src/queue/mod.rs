@@ -12,22 +12,27 @@
 mod argument;
 mod attempt;
 mod claim;
+mod count;
+mod desk;
 mod finish;
 mod hands;
 mod insert;
 mod job;
 mod lease;
 mod order;
+mod retention;
 #[cfg(test)]
 mod tests;
 mod wake;
 mod workers;
 
+pub use count::Counts;
+pub use desk::{Changed, Filter, Job, Refused, check};
 pub use insert::{Inserted, Kept, insert};
 pub use job::{Caller, NewJob, State, Trigger};
 pub use workers::Workers;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
@@ -52,11 +57,12 @@ pub struct Queue(Arc<Inner>);
 struct Inner {
     store: Store,
     wake: Wake,
+    counts: Mutex<Counts>,
 }
 
 impl Queue {
     pub fn new(store: Store) -> Queue {
-        Queue(Arc::new(Inner { wake: Wake::new(store.clone()), store }))
+        Queue(Arc::new(Inner { wake: Wake::new(store.clone()), store, counts: Mutex::default() }))
     }
 
     /// Has hosts look for jobs at once. For after the commit of [`insert`].

@@ -17,7 +17,7 @@ use super::claim::{self, Claimed, Found, Look};
 use super::finish::{Done, End, finish};
 use super::hands::{Grip, Hands};
 use super::lease::{self, Became};
-use super::{Queue, attempt};
+use super::{Queue, attempt, retention};
 use crate::host::Host;
 use crate::settings::QueueSettings;
 use crate::store::Store;
@@ -30,6 +30,8 @@ const POLL: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(5);
 /// Jobs of a tenant that one transaction finishes: it holds up others.
 const PART: usize = 64;
+/// How often old dead letters are looked for.
+const HOUSE: Duration = Duration::from_secs(60);
 /// Transactions that finish jobs at once.
 const WRITES: usize = 8;
 
@@ -293,6 +295,14 @@ impl Crew {
             match written.await {
                 Ok(finished) => {
                     self.note(Ok(()));
+                    let metrics = &self.host.process().metrics;
+                    for done in done.iter() {
+                        metrics.attempted(match &done.end {
+                            End::Ran(ending) => ending.status().name(),
+                            End::NotBegun(_) => "put_off",
+                        });
+                    }
+                    metrics.died(finished.dead.len());
                     for job in finished.dead {
                         tracing::warn!(job, tenant_id = tenant, "a job has used up its attempts; it is a dead letter");
                     }
@@ -316,7 +326,7 @@ impl Crew {
     /// until it is told to stop.
     async fn live(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
         let mut renewed = Instant::now() - self.settings.heartbeat;
-        let mut looked = Instant::now();
+        let (mut looked, mut kept_house) = (Instant::now(), Instant::now());
         // A host that drains lives: it is told to stop, and ends with the process.
         loop {
             if self.name().is_none() || renewed.elapsed() >= self.settings.heartbeat {
@@ -337,6 +347,15 @@ impl Crew {
                 looked = Instant::now();
                 let swept = self.sweep().await;
                 self.note(swept.as_ref().map(|_| ()));
+                if self.host.settings().metrics.listen.is_some() {
+                    let counted = self.queue.count().await;
+                    self.note(counted.as_ref().map(|_| ()));
+                }
+            }
+            if kept_house.elapsed() >= HOUSE && !*stopping.borrow() {
+                kept_house = Instant::now();
+                let kept = retention::delete_dead(&self.store, &self.settings).await;
+                self.note(kept.as_ref().map(|_| ()));
             }
             let step = self.settings.heartbeat.min(self.settings.sweep).min(POLL);
             tokio::select! {
@@ -383,6 +402,7 @@ impl Crew {
             tracing::warn!(hosts = buried, "a host has fallen silent; others do its jobs");
         }
         let mut adopted = 0;
+        let metrics = &self.host.process().metrics;
         loop {
             let orphans = lease::orphans(&self.store).await?;
             let found = orphans.len();
@@ -398,9 +418,14 @@ impl Crew {
                     })
                     .await;
                 match became? {
-                    Became::Waiting => adopted += 1,
+                    Became::Waiting => {
+                        adopted += 1;
+                        metrics.attempted("lost");
+                    }
                     Became::Dead => {
                         adopted += 1;
+                        metrics.attempted("lost");
+                        metrics.died(1);
                         tracing::warn!(tenant_id = tenant, "a job was lost too often; it is a dead letter");
                     }
                     Became::Nothing => {}

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Place, script, shown};
+use super::{Place, say, script, shown};
 use crate::cli::run::json_argument;
 use crate::cli::{Exit, report};
 
-/// Run a script on a host, and wait for its end
+/// Run a script on a host, and wait for its end, or queue it
 ///
 /// Prints the returned value as JSON on stdout and the logs, a JSON object a
 /// line, on stderr; with --json, one object with everything.
@@ -23,12 +23,21 @@ pub struct Arguments {
     /// A version that is not deployed, for a trial
     #[arg(long, value_name = "NUMBER")]
     version: Option<i64>,
+    /// Only queue it, and print the id that its execution will have
+    #[arg(long)]
+    no_wait: bool,
+    /// Run it then, as in 2026-01-05T09:30:00Z; nothing waits for it
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// How often to try it if it fails, where nothing waits for it [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    attempts: Option<u32>,
     #[command(flatten)]
     place: Place,
 }
 
 pub async fn run(arguments: Arguments) -> Exit {
-    let Arguments { script: named, input, entry, version, place } = arguments;
+    let Arguments { script: named, input, entry, version, no_wait, at, attempts, place } = arguments;
     let input = match input.map(|text| json_argument("--input", &text)).transpose() {
         Ok(input) => input,
         Err(reason) => {
@@ -41,7 +50,14 @@ pub async fn run(arguments: Arguments) -> Exit {
         // It was JSON a moment ago.
         new.insert("input".to_owned(), serde_json::from_str(&input).unwrap_or_default());
     }
-    for (name, value) in [("entry", entry.map(Value::from)), ("version", version.map(Value::from))] {
+    let queued = no_wait || at.is_some();
+    for (name, value) in [
+        ("entry", entry.map(Value::from)),
+        ("version", version.map(Value::from)),
+        ("wait", queued.then(|| Value::from(false))),
+        ("at", at.map(Value::from)),
+        ("attempts", attempts.map(Value::from)),
+    ] {
         if let Some(value) = value {
             new.insert(name.to_owned(), value);
         }
@@ -51,6 +67,10 @@ pub async fn run(arguments: Arguments) -> Exit {
         Ok(ended) => ended,
         Err(failed) => return failed.report(),
     };
+    if queued {
+        say(&ended, place.json, || shown(&ended, "id"));
+        return Exit::Completed;
+    }
     if place.json {
         println!("{ended}");
     } else {

@@ -2,6 +2,7 @@
 
 pub mod deploy;
 pub mod invoke;
+pub mod jobs;
 pub mod schedules;
 pub mod scripts;
 

@@ -8,6 +8,7 @@ use axum::extract::{Extension, FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use axum::response::{AppendHeaders, IntoResponse, Response};
+use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -16,12 +17,18 @@ use utoipa_axum::routes;
 
 use super::{Api, Body, Caller, Path, Problem};
 use crate::executions::Origin;
+use crate::queue::{self, NewJob, Trigger};
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, ScriptError, Status};
 use crate::scripts::Script;
 use crate::server::custom::{identify, note_failure, note_quota, write_logs};
 use crate::server::{ExecutionId, Invoke, request};
+use crate::settings::MAX_ATTEMPTS;
+use crate::store::clock::Millis;
 use crate::tenant::quota::Admission;
+
+/// Enough for any order that people can keep in mind.
+const MAX_PRIORITY: i64 = 100;
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(invoke)).routes(routes!(run))
@@ -112,13 +119,57 @@ struct New {
     /// The function to call, where it is not the script's own.
     #[serde(default)]
     entry: Option<String>,
-    /// Whether to wait for the end.
-    #[serde(default = "yes")]
-    wait: bool,
+    /// Whether to wait for the end: yes, where nothing says otherwise.
+    #[serde(default)]
+    wait: Option<bool>,
+    /// When to run it, as `2026-01-05T09:30:00Z`; then nothing waits for it.
+    #[serde(default)]
+    #[schema(format = DateTime)]
+    at: Option<String>,
+    /// How often it is tried if it fails, where nothing waits for it: once, if
+    /// nothing is said.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 100)]
+    attempts: Option<i64>,
+    /// The higher, the earlier, of what nothing waits for: 0, if nothing is said.
+    #[serde(default)]
+    #[schema(minimum = -100, maximum = 100)]
+    priority: Option<i64>,
 }
 
-fn yes() -> bool {
-    true
+impl New {
+    /// As which job it is queued. None: somebody waits for it.
+    fn queued(&self) -> Result<Option<Queued>, Problem> {
+        let run_at = self.at.as_deref().map(|text| {
+            let time = DateTime::parse_from_rfc3339(text);
+            time.map_err(|_| Problem::invalid("at", "`at` is a time such as `2026-01-05T09:30:00Z`."))
+        });
+        let run_at = run_at.transpose()?.map(|time| time.timestamp_millis());
+        let wait = self.wait.unwrap_or(run_at.is_none());
+        if wait && run_at.is_some() {
+            return Err(Problem::invalid("wait", "What runs at a time is not waited for: leave out `wait` or `at`."));
+        }
+        if wait && (self.attempts.is_some() || self.priority.is_some()) {
+            return Err(Problem::invalid("wait", "`attempts` and `priority` are for what is not waited for."));
+        }
+        let attempts = self.attempts.unwrap_or(1);
+        if !(1..=MAX_ATTEMPTS as i64).contains(&attempts) {
+            return Err(Problem::invalid("attempts", format!("`attempts` is a number from 1 to {MAX_ATTEMPTS}.")));
+        }
+        let priority = self.priority.unwrap_or_default();
+        if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(&priority) {
+            let detail = format!("`priority` is a number from -{MAX_PRIORITY} to {MAX_PRIORITY}.");
+            return Err(Problem::invalid("priority", detail));
+        }
+        Ok((!wait).then_some(Queued { run_at, attempts, priority }))
+    }
+}
+
+/// How a run is queued that nobody waits for.
+struct Queued {
+    run_at: Option<Millis>,
+    attempts: i64,
+    priority: i64,
 }
 
 /// A run that has ended.
@@ -149,17 +200,18 @@ struct Ended {
     host_calls: u64,
 }
 
-/// A run that goes on.
+/// A run that will be, whatever happens to the host.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Accepted)]
 struct Accepted {
-    /// The execution's id.
+    /// The job's id, and that of its first execution.
     id: String,
 }
 
 /// Run a script, deployed or for a trial
 ///
-/// Answers how it ended, or with `wait: false` at once the execution's id.
+/// Answers how it ended. With `wait: false` or `at`, answers at once the id of a job, which its
+/// first execution has too.
 #[utoipa::path(post, path = "/api/scripts/{script}/run", tag = "calls", request_body = New,
     params(("script" = String, Path, description = "Its id or its name")),
     responses((status = 200, body = Ended), (status = 202, body = Accepted)))]
@@ -171,6 +223,7 @@ async fn run(
     Body(new): Body<New>,
 ) -> Result<Response, Problem> {
     caller.require("Script.Execute")?;
+    let queued = new.queued()?;
     let script = match new.version {
         None => deployed(&api, &caller, &named).await?,
         Some(version) => {
@@ -179,23 +232,35 @@ async fn run(
             api.host.library().trial(&caller.tenant, &named, version, may_grant).await?
         }
     };
+    let input = new.input.map_or_else(|| "null".to_owned(), |input| input.get().to_owned());
+    if let Some(Queued { run_at, attempts, priority }) = queued {
+        check(&api, &script, &input)?;
+        let trigger = if run_at.is_some() { Trigger::OneOff } else { Trigger::Api };
+        let job = NewJob {
+            id: Some(id.0.clone()),
+            entry: new.entry,
+            // What runs now is what is deployed now.
+            version: new.version.or(script.version.filter(|_| run_at.is_none())),
+            input: Some(input),
+            caller: Some(queue::Caller::new(&caller.user, &caller.authority)),
+            priority,
+            run_at,
+            attempts,
+            ..NewJob::new(script.id.clone(), trigger)
+        };
+        let account = api.host.process().quotas.account(&caller.tenant);
+        api.host.queue().add(account, vec![job]).await?;
+        let place = format!("/api/executions/{}", id.0);
+        let accepted = Accepted { id: id.0 };
+        return Ok((StatusCode::ACCEPTED, AppendHeaders([(LOCATION, place)]), Json(accepted)).into_response());
+    }
     let script = match new.entry {
         None => script,
         entry => Arc::new(Script { entry, ..Script::clone(&script) }),
     };
-    let input = new.input.map_or_else(|| "null".to_owned(), |input| input.get().to_owned());
     let version = script.version;
     let script_id = script.id.clone();
     let call = Prepared::new(&api, &caller, script, input, &id)?;
-    if !new.wait {
-        let place = format!("/api/executions/{}", id.0);
-        let accepted = Accepted { id: id.0 };
-        tokio::spawn(async move {
-            // What came of it is in the execution.
-            let _ = call.complete(&api).await;
-        });
-        return Ok((StatusCode::ACCEPTED, AppendHeaders([(LOCATION, place)]), Json(accepted)).into_response());
-    }
     let outcome = call.complete(&api).await?;
     Ok(Json(Ended {
         id: id.0,
@@ -228,6 +293,19 @@ pub(super) async fn deployed(api: &Api, caller: &Caller, named: &str) -> Result<
     Ok(script)
 }
 
+/// Refuses what no script would be called with.
+fn check(api: &Api, script: &Script, input: &str) -> Result<(), Problem> {
+    if !api.app.scripts_enabled {
+        return Err(Problem::unavailable("scripts_disabled", "Scripts are switched off on this host."));
+    }
+    let most = script.limits.get(Limit::InputBytes);
+    if input.len() as u64 > most {
+        let most = Limit::InputBytes.show(most);
+        return Err(Problem::too_large(format!("The argument is larger than the {most} that a script takes.")));
+    }
+    Ok(())
+}
+
 /// A call that was let in.
 struct Prepared {
     call: Invoke,
@@ -242,14 +320,7 @@ impl Prepared {
         input: String,
         id: &ExecutionId,
     ) -> Result<Prepared, Problem> {
-        if !api.app.scripts_enabled {
-            return Err(Problem::unavailable("scripts_disabled", "Scripts are switched off on this host."));
-        }
-        let most = script.limits.get(Limit::InputBytes);
-        if input.len() as u64 > most {
-            let most = Limit::InputBytes.show(most);
-            return Err(Problem::too_large(format!("The argument is larger than the {most} that a script takes.")));
-        }
+        check(api, &script, &input)?;
         let place = api.host.places().get(&caller.tenant).ok_or_else(Problem::not_found)?;
         let identity = identify(&place.tenant, Some(caller), &script, id);
         let admission = api.app.scripts.admit(&caller.tenant).map_err(|exceeded| {

@@ -21,6 +21,7 @@ use utoipa_axum::routes;
 
 use super::{Api, Caller, Page, Path, Problem, Query, Slice, Time};
 use crate::executions::{self, Cancelled, Filter, Followed, Key, Status};
+use crate::queue::{self, Changed};
 use crate::store::clock::Millis;
 
 const READ: &str = "Script.Execution.Read";
@@ -51,6 +52,7 @@ struct Execution {
     trace_id: Option<String>,
     #[schema(value_type = Status)]
     status: String,
+    /// Of one that waits, when it may begin.
     started_at: Time,
     #[schema(required)]
     ended_at: Option<Time>,
@@ -227,8 +229,43 @@ async fn list(
     responses((status = 200, body = Detailed)))]
 async fn read(caller: Caller, State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Detailed>, Problem> {
     caller.require(READ)?;
-    let found = api.host.executions().get(&key(caller, id)).await?;
-    found.map(|found| Json(found.into())).ok_or_else(Problem::not_found)
+    let key = key(caller, id);
+    if let Some(found) = api.host.executions().get(&key).await? {
+        return Ok(Json(found.into()));
+    }
+    // The first execution of a job has its id, before it has begun and until its
+    // host has put it on record.
+    let job = api.host.queue().get(&key.tenant, &key.id).await?;
+    let job = job.filter(|job| job.attempt <= 1).ok_or_else(Problem::not_found)?;
+    let script = api.host.places().get(&key.tenant).and_then(|place| place.shelf().get(&job.script).cloned());
+    Ok(Json(of_job(job, script.map(|script| script.name.clone()))))
+}
+
+/// The first execution of a job, of which there is no record yet.
+fn of_job(job: queue::Job, script: Option<String>) -> Detailed {
+    let runs = job.state == queue::State::Running;
+    let execution = Execution {
+        user: job.user(),
+        script: ScriptName { name: script.unwrap_or_else(|| job.script.clone()), id: job.script },
+        version: job.version,
+        trigger: job.triggered_by.name().to_owned(),
+        trace_id: None,
+        status: if runs { Status::Running } else { Status::Waiting }.to_string(),
+        started_at: Time(if runs { job.changed_at } else { job.run_at }),
+        ended_at: None,
+        queue_ms: None,
+        duration_ms: None,
+        fuel: None,
+        memory_bytes: None,
+        host_calls: None,
+        log_lines: 0,
+        job: Some(job.id.clone()),
+        attempt: Some(1),
+        event: job.cause,
+        error: None,
+        id: job.id,
+    };
+    Detailed { execution, result: None, result_bytes: None }
 }
 
 /// Stop an execution
@@ -254,8 +291,24 @@ async fn cancel(caller: Caller, State(api): State<Api>, Path(id): Path<String>) 
         Cancelled::Ended => {
             Err(Problem::new(StatusCode::CONFLICT, "execution_ended", "The execution has ended already."))
         }
-        Cancelled::Unknown => Err(Problem::not_found()),
+        Cancelled::Unknown => match take_back(&api, &key).await? {
+            Changed::Done => Ok(StatusCode::ACCEPTED),
+            Changed::Not(_) => {
+                let detail = "It begins just now, on another host; ask again in a second.";
+                Err(Problem::unavailable("execution_begins", detail).retry())
+            }
+            Changed::Unknown => Err(Problem::not_found()),
+        },
     }
+}
+
+/// Takes back a job that has never begun.
+async fn take_back(api: &Api, key: &Key) -> Result<Changed, Problem> {
+    let job = api.host.queue().get(&key.tenant, &key.id).await?;
+    if job.is_none_or(|job| job.attempt > 1 || job.state == queue::State::Dead) {
+        return Ok(Changed::Unknown);
+    }
+    Ok(api.host.queue().remove(&key.tenant, &key.id).await?)
 }
 
 /// Follow what an execution logs

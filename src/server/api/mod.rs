@@ -9,6 +9,7 @@ mod calls;
 mod document;
 mod executions;
 mod extract;
+mod jobs;
 mod me;
 mod schedules;
 mod scripts;
@@ -47,6 +48,7 @@ fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(document::begin())
         .merge(calls::routes())
         .merge(executions::routes())
+        .merge(jobs::routes())
         .merge(me::routes())
         .merge(schedules::routes())
         .merge(scripts::routes())

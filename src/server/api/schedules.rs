@@ -224,8 +224,8 @@ async fn run(
     caller.require("Script.Execute")?;
     let listed = api.host.schedules().get(&caller.tenant, &named).await?;
     super::calls::deployed(&api, &caller, &listed.script).await?;
-    let asks = queue::Caller { user: caller.user.clone(), authority: caller.authority.clone() };
-    let id = api.host.schedules().run_now(&caller.tenant, &listed.script, asks).await?;
+    let asks = queue::Caller::new(&caller.user, &caller.authority);
+    let id = api.host.schedules().run_now(&caller.tenant, &listed, asks).await?;
     let place = format!("/api/executions/{id}");
     Ok((StatusCode::ACCEPTED, AppendHeaders([(LOCATION, place)]), Json(Asked { id })))
 }

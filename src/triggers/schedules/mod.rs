@@ -22,6 +22,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::json;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 pub use cron::Cron;
 pub use listed::{Listed, Tick};
@@ -34,7 +35,7 @@ use crate::scripts::{Refused, Stored};
 use crate::settings::{ScheduleSettings, Settings};
 use crate::store::clock::Millis;
 use crate::store::{Connection, Store};
-use crate::tenant::quota::{Account, Ledger, Quota};
+use crate::tenant::quota::{Account, Ledger};
 
 /// How often old ticks are deleted, and a wrong clock is looked for.
 const HOUSE: Duration = Duration::from_secs(600);
@@ -233,37 +234,31 @@ impl Schedules {
 
     /// Runs a scheduled script once, now, whatever its schedule says. Answers the
     /// job's id.
-    pub async fn run_now(&self, tenant: &str, named: &str, caller: Caller) -> Result<String, Refused> {
-        let Listed { script, state, .. } = self.get(tenant, named).await?;
-        let (owner, now) = (tenant.to_owned(), self.store().now());
-        let account = self.account(tenant);
-        let input = json!({
-            "scheduledAt": shown(now),
-            "schedule": state.cron.schedule,
-            "timezone": state.cron.timezone,
-            "caughtUp": false,
-        });
+    pub async fn run_now(&self, tenant: &str, listed: &Listed, caller: Caller) -> Result<String, queue::Refused> {
+        let cron = &listed.state.cron;
+        let id = Uuid::now_v7().to_string();
         let job = NewJob {
-            input: Some(input.to_string()),
+            id: Some(id.clone()),
+            input: Some(input(cron, self.store().now(), false)),
             caller: Some(caller),
-            attempts: state.cron.attempts.unwrap_or(self.0.attempts),
-            ..NewJob::new(script, Trigger::Api)
+            attempts: cron.attempts.unwrap_or(self.0.attempts),
+            ..NewJob::new(&listed.script, Trigger::Api)
         };
-        let inserted: Result<String, Refused> = self
-            .store()
-            .write(tenant, move |connection| {
-                Box::pin(async move {
-                    let inserted = queue::insert(connection, &owner, now, &[job]).await?;
-                    account.check(Quota::Jobs, inserted.used.items.max(0) as u64)?;
-                    account.check(Quota::JobBytes, inserted.used.bytes.max(0) as u64)?;
-                    inserted.jobs.into_iter().next().map(|kept| kept.id).ok_or(Refused::NotFound)
-                })
-            })
-            .await;
-        let id = inserted?;
-        self.queue().wake();
+        self.queue().add(self.account(tenant), vec![job]).await?;
         Ok(id)
     }
+}
+
+/// What a scheduled script is called with.
+fn input(cron: &Cron, time: Millis, caught_up: bool) -> String {
+    let time = DateTime::from_timestamp_millis(time).unwrap_or_default();
+    let input = json!({
+        "scheduledAt": time.to_rfc3339_opts(SecondsFormat::Millis, true),
+        "schedule": cron.schedule,
+        "timezone": cron.timezone,
+        "caughtUp": caught_up,
+    });
+    input.to_string()
 }
 
 /// Follows a change of a script in the host's database. Belongs into the
@@ -298,9 +293,4 @@ async fn note(
         rows::put(connection, tenant, script, is_stored, &state).await?;
     }
     Ok(())
-}
-
-/// A time as scripts read it.
-fn shown(time: Millis) -> String {
-    DateTime::from_timestamp_millis(time).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -12,18 +12,17 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use serde_json::json;
 use uuid::Uuid;
 
 use super::cron::{CatchUp, Overlap};
 use super::policy::{Fate, Policy, Reason};
 use super::rows::{self, Due, Tick};
 use super::state::State;
-use super::{Schedules, shown};
+use super::{Schedules, input};
 use crate::queue::{self, NewJob, Trigger};
 use crate::store::Connection;
 use crate::store::clock::Millis;
-use crate::store::usage::{self, Room};
+use crate::store::usage::{self, Room, Usage};
 use crate::tenant::quota::Quota;
 
 /// How often a host looks for what is due, where it knows of nothing earlier.
@@ -80,7 +79,10 @@ impl Schedules {
     /// Settles what is due of a tenant, or a part of it. Answers whether more is.
     async fn settle(&self, tenant: &str, now: Millis) -> sqlx::Result<bool> {
         let account = self.account(tenant);
-        let most = i64::try_from(account.get(Quota::Jobs)).unwrap_or(i64::MAX);
+        let most = Usage {
+            items: i64::try_from(account.get(Quota::Jobs)).unwrap_or(i64::MAX),
+            bytes: i64::try_from(account.get(Quota::JobBytes)).unwrap_or(i64::MAX),
+        };
         let (owner, attempts) = (tenant.to_owned(), self.0.attempts);
         let settled = self.store().write(tenant, move |connection| {
             Box::pin(async move { settle(connection, &owner, now, most, attempts).await })
@@ -92,7 +94,7 @@ impl Schedules {
         for (fate, late) in &settled.ticks {
             if fate.reason() == Some(Reason::Quota) {
                 // Counts it among the refusals.
-                let _ = account.check(Quota::Jobs, u64::try_from(most).unwrap_or_default().saturating_add(1));
+                let _ = account.check(Quota::Jobs, account.get(Quota::Jobs).saturating_add(1));
             }
             self.metrics().tick(*fate, Duration::from_millis((*late).max(0) as u64));
         }
@@ -131,18 +133,19 @@ impl Schedules {
     }
 }
 
-/// Settles what is due of a tenant, whose turn this is. The tenant may have so
-/// many jobs, and those that do not say are tried so often.
+/// Settles what is due of a tenant, whose turn this is. `most` is what its jobs
+/// may take up, and those that do not say are tried so often.
 async fn settle(
     connection: &mut Connection,
     tenant: &str,
     now: Millis,
-    most_jobs: i64,
+    most: Usage,
     attempts: i64,
 ) -> sqlx::Result<Settled> {
     let due = rows::due(connection, tenant, now, PART).await?;
     let mut more = due.len() as i64 == PART;
-    let mut room = most_jobs - usage::of(connection, tenant, Room::Jobs).await?.items;
+    let used = usage::of(connection, tenant, Room::Jobs).await?;
+    let mut room = if used.bytes < most.bytes { most.items - used.items } else { 0 };
     let (mut ticks, mut jobs, mut states) = (Vec::new(), HashMap::new(), Vec::new());
     for one in due {
         if ticks.len() >= TICKS {
@@ -194,17 +197,11 @@ impl Due {
 
 fn job(tenant: &str, script: &str, state: &State, policy: &Policy, tick: Millis, fate: Fate) -> NewJob {
     let cron = &state.cron;
-    let input = json!({
-        "scheduledAt": shown(tick),
-        "schedule": cron.schedule,
-        "timezone": cron.timezone,
-        "caughtUp": fate == Fate::CaughtUp,
-    });
     let is_ordered =
         policy.overlap == Overlap::Queue || policy.overlap == Overlap::Skip && policy.catch_up == CatchUp::All;
     NewJob {
         id: Some(Uuid::now_v7().to_string()),
-        input: Some(input.to_string()),
+        input: Some(input(cron, tick, fate == Fate::CaughtUp)),
         run_at: Some(tick + policy.delay(tenant, script, tick)),
         order_key: is_ordered.then(|| ORDER.to_owned()),
         ..NewJob::new(script, Trigger::Cron)

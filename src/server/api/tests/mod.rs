@@ -1,6 +1,7 @@
 //! The management API on a real host, asked through its router.
 
 mod calls;
+mod jobs;
 mod permissions;
 mod schedules;
 mod scripts;

@@ -12,6 +12,8 @@ const ALL: &[&str] = &[
     "Script.Execute",
     "Script.Execution.Read",
     "Script.Grant",
+    "Job.Read",
+    "Job.Manage",
     "Token.Manage",
 ];
 
@@ -43,6 +45,10 @@ const ROUTES: &[(&str, &str, &str, &str, &str, u16)] = &[
     ("GET", "/api/executions/{id}", "/api/executions/none", "", "Script.Execution.Read", 404),
     ("GET", "/api/executions/{id}/logs", "/api/executions/none/logs", "", "Script.Execution.Read", 404),
     ("POST", "/api/executions/{id}/cancel", "/api/executions/none/cancel", "", "Script.Execute", 404),
+    ("GET", "/api/jobs", "", "", "Job.Read", 200),
+    ("GET", "/api/jobs/{id}", "/api/jobs/none", "", "Job.Read", 404),
+    ("DELETE", "/api/jobs/{id}", "/api/jobs/none", "", "Job.Manage", 404),
+    ("POST", "/api/jobs/{id}/replay", "/api/jobs/none/replay", "", "Job.Manage", 404),
     ("GET", "/api/tokens", "", "", "Token.Manage", 200),
     ("POST", "/api/tokens", "", r#"{"name": "a", "scopes": ["Token.Manage"]}"#, "Token.Manage", 201),
     ("DELETE", "/api/tokens/{token}", "/api/tokens/none", "", "Token.Manage", 404),

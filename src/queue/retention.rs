@@ -1,0 +1,74 @@
+//! Deletes dead letters that were kept long enough.
+
+use crate::settings::QueueSettings;
+use crate::store::Store;
+use crate::store::clock::Millis;
+use crate::store::usage::{self, Room, Usage};
+
+/// Tenants that are looked at with one query.
+const TENANTS: u32 = 1_000;
+/// Dead letters that one transaction deletes: it holds up others.
+const PART: i64 = 500;
+
+/// Deletes what is older than the settings say, and the oldest of what is too much.
+pub async fn delete_dead(store: &Store, settings: &QueueSettings) -> sqlx::Result<()> {
+    let mut after = String::new();
+    loop {
+        let from = after.clone();
+        let tenants: Vec<String> = store
+            .read(move |connection| {
+                Box::pin(async move { usage::tenants(connection, Room::Jobs, &from, TENANTS).await })
+            })
+            .await?;
+        let Some(last) = tenants.last() else { return Ok(()) };
+        after.clone_from(last);
+        for tenant in tenants {
+            while delete_some(store, settings, &tenant).await? {}
+        }
+    }
+}
+
+/// Answers whether there is more to delete.
+async fn delete_some(store: &Store, settings: &QueueSettings, tenant: &str) -> sqlx::Result<bool> {
+    let most = i64::try_from(settings.max_dead_per_tenant).unwrap_or(i64::MAX);
+    let keep = Millis::try_from(settings.keep_dead.as_millis()).unwrap_or(Millis::MAX);
+    let (owner, before) = (tenant.to_owned(), store.now().saturating_sub(keep));
+    // Most tenants have none, and need no turn.
+    let (of, cut) = (owner.clone(), before);
+    let (all, old): (i64, i64) = store
+        .read(move |connection| {
+            Box::pin(async move {
+                sqlx::query_as(
+                    "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN changed_at < $2 THEN 1 ELSE 0 END), 0) AS BIGINT)
+                     FROM jobs WHERE tenant = $1 AND state = 'dead'",
+                )
+                .bind(of)
+                .bind(cut)
+                .fetch_one(connection)
+                .await
+            })
+        })
+        .await?;
+    let too_many = old.max(all - most).clamp(0, PART);
+    if too_many == 0 {
+        return Ok(false);
+    }
+    store
+        .write(tenant, move |connection| {
+            Box::pin(async move {
+                let deleted: Vec<i64> = sqlx::query_scalar(
+                    "DELETE FROM jobs WHERE tenant = $1 AND state = 'dead' AND number IN (
+                         SELECT number FROM jobs WHERE tenant = $1 AND state = 'dead' ORDER BY changed_at LIMIT $2)
+                     RETURNING bytes",
+                )
+                .bind(&owner)
+                .bind(too_many)
+                .fetch_all(&mut *connection)
+                .await?;
+                let less = Usage { items: -(deleted.len() as i64), bytes: -deleted.iter().sum::<i64>() };
+                usage::add(connection, &owner, Room::Jobs, less).await?;
+                Ok::<_, sqlx::Error>(deleted.len() as i64 == PART)
+            })
+        })
+        .await
+}
