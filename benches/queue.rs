@@ -6,6 +6,7 @@
 //! `npm ci` installs.
 
 #[path = "../tests/support/postgres.rs"]
+#[expect(dead_code, reason = "tests use more of it")]
 mod postgres;
 #[path = "support/mod.rs"]
 mod support;

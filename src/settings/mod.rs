@@ -285,7 +285,7 @@ impl Default for ServiceKind {
 }
 
 /// One of `[[scripts]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ScriptSettings {
     /// Unique. Serves as the id too.
     pub name: String,
