@@ -6,7 +6,6 @@
 //! `npm ci` installs.
 
 #[path = "../tests/support/postgres.rs"]
-#[expect(dead_code, reason = "tests use more of it")]
 mod postgres;
 #[path = "support/mod.rs"]
 mod support;
