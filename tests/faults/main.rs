@@ -5,4 +5,5 @@
 //! Each prints its figures.
 
 mod events;
+mod mixed;
 mod support;
