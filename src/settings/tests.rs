@@ -206,7 +206,8 @@ fn a_full_file() {
     assert_eq!(settings.tenants[1].quotas, Some(own), "the general ones below its own");
     assert_eq!((settings.sandboxes.count, settings.sandboxes.wait), (8, Duration::from_millis(500)));
     assert_eq!(settings.http.private_networks.len(), 2);
-    let ExecutionSettings { record, keep, max_per_tenant, max_bytes_per_tenant, max_result, ref own } = settings.executions;
+    let ExecutionSettings { record, keep, max_per_tenant, max_bytes_per_tenant, max_result, ref own } =
+        settings.executions;
     let kept = Retention { keep: Duration::from_secs(7 * 24 * 60 * 60), max_per_tenant, max_bytes_per_tenant };
     assert_eq!(*own, BTreeMap::from([("globex".to_owned(), kept)]));
     assert_eq!((record, keep.as_secs()), (true, 90 * 24 * 60 * 60));
