@@ -73,7 +73,7 @@ impl Ending {
         }
         let Some(executions) = executions else { return Ok(()) };
         let saved = rows::save(&mut *connection, tenant, now, Arc::new(work)).await?;
-        if saved.usage.is_some_and(|usage| is_over(&executions.0.settings, usage)) {
+        if saved.usage.is_some_and(|usage| is_over(&executions.0.settings, tenant, usage)) {
             executions.0.over.notify_one();
         }
         for told in told {

@@ -188,7 +188,7 @@ impl Recorder {
                         running.control.cancel();
                     }
                 }
-                if saved.usage.is_some_and(|usage| is_over(&self.settings, usage)) {
+                if saved.usage.is_some_and(|usage| is_over(&self.settings, &tenant, usage)) {
                     self.over.notify_one();
                 }
                 self.load.bytes.fetch_sub(ended.iter().map(|ended| ended.bytes).sum(), Ordering::Relaxed);

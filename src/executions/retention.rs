@@ -19,9 +19,10 @@ const TENANTS: u32 = 1_000;
 
 /// Whether a tenant has so much more than it may that it is not left until the
 /// next look.
-pub fn is_over(settings: &ExecutionSettings, usage: Usage) -> bool {
+pub fn is_over(settings: &ExecutionSettings, tenant: &str, usage: Usage) -> bool {
+    let most = settings.retention(tenant);
     let tenth = |most: u64| i64::try_from(most + most / 10).unwrap_or(i64::MAX);
-    usage.items > tenth(settings.max_per_tenant) || usage.bytes > tenth(settings.max_bytes_per_tenant)
+    usage.items > tenth(most.max_per_tenant) || usage.bytes > tenth(most.max_bytes_per_tenant)
 }
 
 /// Until the executions are gone.
@@ -110,7 +111,7 @@ impl Executions {
 
     /// Answers whether there is more to delete.
     async fn delete_some(&self, tenant: &str) -> sqlx::Result<bool> {
-        let settings = &self.0.settings;
+        let settings = self.0.settings.retention(tenant);
         let most = Usage { items: number(settings.max_per_tenant), bytes: number(settings.max_bytes_per_tenant) };
         let before = self.0.store.now() - i64::try_from(settings.keep.as_millis()).unwrap_or(i64::MAX);
         let tenant: Arc<str> = tenant.into();

@@ -10,7 +10,7 @@ use crate::capabilities::progress::Report;
 use crate::queue::Queue;
 use crate::runtime::outcome::{self, LimitInfo, ScriptError};
 use crate::runtime::trace::Parent;
-use crate::settings::{MetricsSettings, Settings};
+use crate::settings::{MetricsSettings, Retention, Settings};
 use crate::store::Kind;
 use crate::store::clock::Clock;
 use crate::store::fixture::{self, Lasting, on_both_databases};
@@ -351,8 +351,10 @@ async fn what_a_host_left_when_it_died_is_lost(kind: Kind) {
 }
 
 async fn old_executions_go_and_so_does_what_is_too_much(kind: Kind) {
-    let settings =
+    let mut settings =
         ExecutionSettings { keep: Duration::from_secs(60), max_per_tenant: 600, ..ExecutionSettings::default() };
+    let longer = Retention { keep: Duration::from_secs(100), ..settings.retention("initech") };
+    settings.own.insert("initech".to_owned(), longer);
     let scene = Scene::with(Store::fresh(kind).await, Clock::manual(NOW), settings);
     let running = scene.begin("acme", "running", |_| ());
     for number in 0..10 {
@@ -360,12 +362,14 @@ async fn old_executions_go_and_so_does_what_is_too_much(kind: Kind) {
         write(&recording, "a line");
         recording.end(&Ok(completed("1")));
     }
+    scene.ran("initech", "kept");
     scene.clock.advance(61 * SECOND);
     scene.ran("acme", "young");
     scene.ran("globex", "young");
     scene.executions.tick().await;
     scene.executions.delete_old().await.unwrap();
     assert_eq!(scene.ids("acme", Filter::default()).await, ["young", "running"]);
+    assert_eq!(scene.ids("initech", Filter::default()).await, ["kept"], "it has settings of its own");
     assert_eq!(scene.executions.lines_after(&key("acme", "old-0"), 0).await.unwrap(), [], "with their lines");
     drop(running);
 

@@ -23,8 +23,8 @@ use super::schedules::{self, CronTable, SchedulesTable};
 use super::services::{self, ServiceTable};
 use super::store::{self, StoreTable};
 use super::{
-    ExecutionSettings, HttpSettings, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings, TenantSettings,
-    TlsSettings, TokenDigest, UserSettings, environment,
+    ExecutionSettings, HttpSettings, Retention, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings,
+    TenantSettings, TlsSettings, TokenDigest, UserSettings, environment,
 };
 use crate::capabilities::grant;
 use crate::capabilities::secrets::{Key, Keys};
@@ -163,6 +163,15 @@ struct TenantTable {
     schema: Option<Spanned<PathBuf>>,
     seed: Option<Spanned<PathBuf>>,
     quotas: Option<BTreeMap<Spanned<String>, Spanned<Scalar>>>,
+    executions: Option<RetentionTable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RetentionTable {
+    keep: Option<Spanned<Scalar>>,
+    max_per_tenant: Option<Spanned<Scalar>>,
+    max_bytes_per_tenant: Option<Spanned<Scalar>>,
 }
 
 #[derive(Deserialize)]
@@ -444,6 +453,11 @@ impl Reader<'_> {
             let mut own = None;
             if let Some(given) = &table.quotas {
                 quotas(given, own.insert(settings.quotas.clone()))?;
+            }
+            if let Some(given) = &table.executions {
+                let mut own = settings.executions.retention(id);
+                retention([&given.keep, &given.max_per_tenant, &given.max_bytes_per_tenant], &mut own)?;
+                settings.executions.own.insert(id.clone(), own);
             }
             settings.tenants.push(TenantSettings {
                 tenant: Tenant { id: id.clone(), name: table.name.clone().unwrap_or_else(|| id.clone()) },
@@ -850,12 +864,22 @@ fn network(text: &Spanned<String>) -> Result<IpNet, Fault> {
 
 fn executions(table: &ExecutionTable, settings: &mut ExecutionSettings) -> Result<(), Fault> {
     settings.record = table.record.unwrap_or(settings.record);
-    keep(&table.keep, &mut settings.keep)?;
-    if let Some(count) = count(&table.max_per_tenant, 1..=MAX_EXECUTIONS)? {
+    let mut general = settings.retention("");
+    retention([&table.keep, &table.max_per_tenant, &table.max_bytes_per_tenant], &mut general)?;
+    let Retention { keep, max_per_tenant, max_bytes_per_tenant } = general;
+    size(&table.max_result, 0..=MAX_BODY, &mut settings.max_result)?;
+    *settings = ExecutionSettings { keep, max_per_tenant, max_bytes_per_tenant, ..settings.clone() };
+    Ok(())
+}
+
+/// `keep`, `max_per_tenant` and `max_bytes_per_tenant`.
+fn retention(given: [&Option<Spanned<Scalar>>; 3], settings: &mut Retention) -> Result<(), Fault> {
+    let [time, executions, bytes] = given;
+    keep(time, &mut settings.keep)?;
+    if let Some(count) = count(executions, 1..=MAX_EXECUTIONS)? {
         settings.max_per_tenant = count;
     }
-    size(&table.max_bytes_per_tenant, 1 << 20..=1 << 50, &mut settings.max_bytes_per_tenant)?;
-    size(&table.max_result, 0..=MAX_BODY, &mut settings.max_result)
+    size(bytes, 1 << 20..=1 << 50, &mut settings.max_bytes_per_tenant)
 }
 
 /// How long something is kept.

@@ -156,6 +156,27 @@ pub struct ExecutionSettings {
     pub max_bytes_per_tenant: u64,
     /// Bytes that a result may have to be kept.
     pub max_result: u64,
+    /// What tenants have of their own, by their ids.
+    pub own: BTreeMap<String, Retention>,
+}
+
+/// What is kept of one tenant's executions, as [`ExecutionSettings`] says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    pub keep: Duration,
+    pub max_per_tenant: u64,
+    pub max_bytes_per_tenant: u64,
+}
+
+impl ExecutionSettings {
+    /// What holds for a tenant.
+    pub fn retention(&self, tenant: &str) -> Retention {
+        self.own.get(tenant).cloned().unwrap_or(Retention {
+            keep: self.keep,
+            max_per_tenant: self.max_per_tenant,
+            max_bytes_per_tenant: self.max_bytes_per_tenant,
+        })
+    }
 }
 
 impl Default for ExecutionSettings {
@@ -167,6 +188,7 @@ impl Default for ExecutionSettings {
             max_per_tenant: 200_000,
             max_bytes_per_tenant: 256 << 20,
             max_result: 64 << 10,
+            own: BTreeMap::new(),
         }
     }
 }
@@ -289,7 +311,7 @@ impl Default for ServiceKind {
 }
 
 /// One of `[[scripts]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ScriptSettings {
     /// Unique. Serves as the id too.
     pub name: String,

@@ -110,6 +110,7 @@ seed = "seed/acme.sql"
 
 [[tenants]]
 id = "globex"
+executions = { keep = "7d" }
 quotas = { storage_bytes = "1GiB", calls_per_minute = 6_000 }
 
 [[users]]
@@ -205,7 +206,10 @@ fn a_full_file() {
     assert_eq!(settings.tenants[1].quotas, Some(own), "the general ones below its own");
     assert_eq!((settings.sandboxes.count, settings.sandboxes.wait), (8, Duration::from_millis(500)));
     assert_eq!(settings.http.private_networks.len(), 2);
-    let ExecutionSettings { record, keep, max_per_tenant, max_bytes_per_tenant, max_result } = settings.executions;
+    let ExecutionSettings { record, keep, max_per_tenant, max_bytes_per_tenant, max_result, ref own } =
+        settings.executions;
+    let kept = Retention { keep: Duration::from_secs(7 * 24 * 60 * 60), max_per_tenant, max_bytes_per_tenant };
+    assert_eq!(*own, BTreeMap::from([("globex".to_owned(), kept)]));
     assert_eq!((record, keep.as_secs()), (true, 90 * 24 * 60 * 60));
     assert_eq!((max_per_tenant, max_bytes_per_tenant, max_result), (1_000, 16 << 20, 0));
     let QueueSettings { concurrency, lease, heartbeat, sweep, attempts, .. } = settings.queue;
@@ -518,7 +522,7 @@ const WRONG_WITH_TENANTS: &[(&str, usize, usize, &[&str])] = &[
     (
         "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"event\"\nevent = { events = [\"a\"], filter = [] }",
         7,
-        28,
+        27,
         &["unknown key `filter`", "did you mean `filters`?"],
     ),
     ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\npath = \"/a\"", 6, 8, &["`path` is for scripts of type `http`"]),

@@ -5,5 +5,6 @@
 //! Each prints its figures.
 
 mod events;
+mod mixed;
 mod schedules;
 mod support;

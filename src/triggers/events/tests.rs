@@ -39,20 +39,10 @@ struct Scene {
 fn script(tenant: &str, name: &str, event: Value) -> Arc<ScriptSettings> {
     Arc::new(ScriptSettings {
         name: name.to_owned(),
-        file: format!("{name}.js").into(),
-        shown_file: format!("{name}.js"),
         kind: ScriptKind::Event,
-        entry: None,
-        route: None,
         event: Some(serde_json::from_value(event).unwrap()),
-        cron: None,
         tenants: Some(vec![tenant.to_owned()]),
-        grants: Default::default(),
-        run_as: None,
-        limits: Default::default(),
-        permission: None,
-        public: false,
-        webhook: None,
+        ..ScriptSettings::default()
     })
 }
 

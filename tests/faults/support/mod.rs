@@ -31,7 +31,8 @@ pub fn sized(full: usize, short: usize) -> usize {
 /// Hosts that share a database.
 pub struct Cluster {
     hosts: Vec<Slot>,
-    url: String,
+    /// None: there is one host, with databases in its own folder.
+    url: Option<String>,
     _folder: tempfile::TempDir,
 }
 
@@ -39,7 +40,7 @@ pub struct Cluster {
 #[derive(Clone)]
 struct Slot {
     folder: std::path::PathBuf,
-    url: String,
+    url: Option<String>,
     running: Arc<Mutex<Option<Running>>>,
 }
 
@@ -65,7 +66,10 @@ impl Slot {
     fn start(&self) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_airlock"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(self.folder.join("airlock.toml"));
-        command.env("AIRLOCK_STORE_URL", &self.url).env("RUST_BACKTRACE", "0");
+        command.env("RUST_BACKTRACE", "0");
+        if let Some(url) = &self.url {
+            command.env("AIRLOCK_STORE_URL", url);
+        }
         // A log for each host of all its lives, for who looks for what went wrong.
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
@@ -100,6 +104,17 @@ impl Cluster {
     /// As [`start`](Cluster::start), with no host running yet.
     pub async fn prepare(hosts: usize, settings: &str, files: &[(&str, &str)]) -> Cluster {
         let url = shared::postgres::empty().await.unwrap().to_string();
+        Cluster::with(hosts, Some(url), settings, files)
+    }
+
+    /// Starts one host that keeps all in SQLite.
+    pub async fn alone(settings: &str, files: &[(&str, &str)]) -> Cluster {
+        let cluster = Cluster::with(1, None, settings, files);
+        cluster.revive(0).await;
+        cluster
+    }
+
+    fn with(hosts: usize, url: Option<String>, settings: &str, files: &[(&str, &str)]) -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let slots = (0..hosts).map(|host| {
             let folder = folder.path().join(host.to_string());
@@ -166,11 +181,24 @@ impl Cluster {
     /// Asks until some host answers, beginning with one. What is asked must bear
     /// being done twice: whether a host that was killed had done it, nobody knows.
     pub async fn ask(&self, first: usize, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        self.ask_with(first, method, path, token, body, "").await
+    }
+
+    /// The same with an `Idempotency-Key`, where it is not empty.
+    pub async fn ask_with(
+        &self,
+        first: usize,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: &Value,
+        key: &str,
+    ) -> (u16, Value) {
         let begin = Instant::now();
         let mut host = first;
         loop {
             if let Some(address) = self.address(host)
-                && let Ok((status, answer)) = ask(&address, method, path, token, body).await
+                && let Ok((status, answer)) = ask(&address, method, path, token, body, key).await
                 // It is being stopped, or too much is under way.
                 && status != 503
             {
@@ -186,9 +214,9 @@ impl Cluster {
         }
     }
 
-    /// A connection to the hosts' database.
+    /// A connection to the database that hosts share.
     pub async fn database(&self) -> PgConnection {
-        PgConnection::connect(&self.url).await.unwrap()
+        PgConnection::connect(self.url.as_ref().unwrap()).await.unwrap()
     }
 
     /// Waits until a query answers a number.
@@ -214,14 +242,22 @@ fn write(folder: &Path, name: &str, text: &str) {
 }
 
 /// One request over a connection of its own.
-pub async fn ask(address: &str, method: &str, path: &str, token: &str, body: &Value) -> io::Result<(u16, Value)> {
+async fn ask(
+    address: &str,
+    method: &str,
+    path: &str,
+    token: &str,
+    body: &Value,
+    key: &str,
+) -> io::Result<(u16, Value)> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let length = body.len();
+        let key = if key.is_empty() { String::new() } else { format!("idempotency-key: {key}\r\n") };
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: airlock\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+             content-type: application/json\r\ncontent-length: {length}\r\n{key}\r\n{body}"
         );
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();

@@ -24,7 +24,7 @@ async fn a_script_is_added_read_changed_and_deleted(kind: Kind) {
     assert_eq!(script, host.get(&format!("/api/scripts/{id}")).await);
     assert_eq!(
         script["http"],
-        json!({ "path": "/orders/{id}", "methods": ["GET"], "permission": null, "public": false })
+        json!({ "path": "/orders/{id}", "methods": ["GET"], "permission": null, "public": false, "webhook": null })
     );
     assert_eq!(
         (&script["deployed"], &script["latest"], &script["enabled"]),
