@@ -198,7 +198,7 @@ impl Schedules {
 
     /// A tenant's schedules by their scripts' names, after one.
     pub async fn list(&self, tenant: &str, after: &str, most: i64) -> Result<Vec<Listed>, Refused> {
-        let (tenant, after) = (tenant.to_owned(), after.to_owned());
+        let (tenant, after) = (tenant.to_owned(), plain(after));
         let found = self.store().read(move |connection| {
             Box::pin(async move { listed::schedules(connection, &tenant, &after, most).await })
         });
@@ -207,7 +207,7 @@ impl Schedules {
 
     /// One of them, by its script's id or name.
     pub async fn get(&self, tenant: &str, named: &str) -> Result<Listed, Refused> {
-        let (tenant, named) = (tenant.to_owned(), named.to_owned());
+        let (tenant, named) = (tenant.to_owned(), plain(named));
         let found = self
             .store()
             .read(move |connection| Box::pin(async move { listed::schedule(connection, &tenant, &named).await }));
@@ -256,6 +256,11 @@ impl Schedules {
         self.queue().add(self.account(tenant), vec![job]).await?;
         Ok(id)
     }
+}
+
+/// As the database takes it: no name there holds a U+0000.
+fn plain(name: &str) -> String {
+    name.replace('\0', "\u{fffd}")
 }
 
 /// What a scheduled script is called with.

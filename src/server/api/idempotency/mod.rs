@@ -50,12 +50,14 @@ const BEYOND: Millis = 60 * 1000;
 
 /// Routes that may be taken again without harm: what they make has the
 /// [`Intended`] id, or is there already.
-const REPEATABLE: [&str; 7] = [
+const REPEATABLE: [&str; 9] = [
     "/api/scripts",
     "/api/scripts/{script}/versions",
     "/api/scripts/{script}/versions/{number}/deploy",
     "/api/scripts/{script}/enable",
     "/api/scripts/{script}/disable",
+    "/api/schedules/{script}/pause",
+    "/api/schedules/{script}/resume",
     "/api/tokens",
     "/api/executions/{id}/cancel",
 ];

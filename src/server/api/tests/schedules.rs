@@ -130,7 +130,10 @@ async fn a_schedule_of_the_settings_is_listed_beside_the_others(kind: Kind) {
 async fn what_is_no_schedule_is_refused(kind: Kind) {
     let host = Fixture::on(kind, "").await;
     host.add(json!({ "name": "plain", "type": "embedded" }), &[SCRIPT]).await;
-    assert_eq!(host.ask("ann", "GET", "/api/schedules/plain", Value::Null).await.status, 404);
+    for named in ["plain", "a%00b"] {
+        let path = format!("/api/schedules/{named}");
+        assert_eq!(host.ask("ann", "GET", &path, Value::Null).await.status, 404, "{named}");
+    }
     for (cron, field) in [
         (json!({ "schedule": "0 0 30 2 *" }), "cron.schedule"),
         (json!({ "schedule": "0 9 * * *", "timezone": "CEST" }), "cron.timezone"),
