@@ -6,7 +6,6 @@
 //! `npm ci` installs.
 
 #[path = "../tests/support/postgres.rs"]
-#[expect(dead_code, reason = "the tenants' tables are not measured here")]
 mod postgres;
 #[path = "support/mod.rs"]
 mod support;

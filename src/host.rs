@@ -36,6 +36,7 @@ use crate::tenant::quota::{Admission, Exceeded, Ledger, Refusal};
 use crate::tenant::token::Tokens;
 use crate::tenant::{Authority, Identity, People, Permissions, User};
 use crate::triggers::events::Outbox;
+use crate::triggers::schedules::Schedules;
 
 /// The host's own database, in the data folder where settings name none.
 const STORE: &str = "airlock.db";
@@ -48,6 +49,7 @@ pub struct Host {
     process: Arc<capabilities::Process>,
     executions: Executions,
     queue: Queue,
+    schedules: Schedules,
     settings: Arc<Settings>,
     people: People,
     places: Arc<Places>,
@@ -217,6 +219,11 @@ impl Host {
     /// The executions under way and on record.
     pub fn executions(&self) -> &Executions {
         &self.executions
+    }
+
+    /// The scripts that run by the clock.
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
     }
 
     /// What scripts are to do.
@@ -459,11 +466,20 @@ impl Builder {
         library.look().await.context("reading the scripts in the host's database")?;
         let library = Arc::new(library);
         tokio::spawn(watch(Arc::downgrade(&library)));
+        let schedules = Schedules::new(
+            store.clone(),
+            queue.clone(),
+            places.clone(),
+            process.quotas.clone(),
+            process.metrics.clone(),
+            &settings,
+        );
         let host = Host {
             engine,
             process,
             executions,
             queue,
+            schedules,
             settings,
             people,
             places,

@@ -342,3 +342,35 @@ fn secrets_are_set_on_a_host() {
     assert_eq!(host.airlock(&["secrets", "list"]).stdout, "");
     assert_eq!(host.airlock(&["secrets", "list", "--data", "data"]).status, 2, "that is the operator's");
 }
+
+#[test]
+fn a_schedule_is_seen_put_to_rest_woken_and_run() {
+    let host = Host::start();
+    host.file("nightly.js", "export default () => 'done';");
+    let deploy = ["deploy", "nightly.js", "--type", "cron", "--schedule", "30 2 * * *", "--timezone", "Europe/Berlin"];
+    let done = host.airlock(&deploy);
+    assert_eq!(done.status, 0, "{}", done.stderr);
+
+    let list = host.airlock(&["schedules", "list"]);
+    let lines: Vec<Vec<&str>> = list.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    let [heads, nightly] = lines.as_slice() else { panic!("{}", list.stdout) };
+    assert_eq!(heads.join(" "), "NAME SCHEDULE TIMEZONE STATE NEXT LAST STATUS");
+    assert_eq!(nightly[..8].join(" "), "nightly 30 2 * * * Europe/Berlin active");
+    assert!(nightly[8].ends_with(":30:00.000Z"), "{}", list.stdout);
+
+    for (verb, says, state) in
+        [("pause", "nightly rests\n", "paused"), ("resume", "nightly runs by its schedule\n", "active")]
+    {
+        let done = host.airlock(&["schedules", verb, "nightly"]);
+        assert_eq!((done.status, done.stdout.as_str()), (0, says), "{}", done.stderr);
+        assert_eq!(host.airlock(&["schedules", "list", "--json"]).json()[0]["state"], state);
+    }
+    let ticks = host.airlock(&["schedules", "ticks", "nightly", "--json"]);
+    assert_eq!(ticks.json(), json!([]));
+    let run = host.airlock(&["schedules", "run", "nightly", "--json"]);
+    assert!(run.json()["id"].is_string(), "{}", run.stderr);
+
+    let unknown = host.airlock(&["schedules", "pause", "weekly"]);
+    assert_eq!((unknown.status, unknown.stdout.as_str()), (2, ""));
+    assert!(unknown.stderr.contains("There is nothing at this path."), "{}", unknown.stderr);
+}

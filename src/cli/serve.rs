@@ -66,6 +66,7 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
             let _ = writeln!(stdout, "  {} /api/custom{} → {}", methods.join("|"), route.pattern, script.shown_file);
         }
     }
+    let scheduler = settings.scripts_enabled.then(|| tokio::spawn(host.schedules().clone().run()));
     let stopped = Arc::new(Notify::new());
     let metrics = match settings.metrics.listen {
         Some(address) => Some(listen_for_metrics(&host, address, stopped.clone()).await.map_err(failed)?),
@@ -82,6 +83,10 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
     server
         .run(async {
             stop_signal().await;
+            // What is due from here on is another host's, or this one's when it is back.
+            if let Some(scheduler) = &scheduler {
+                scheduler.abort();
+            }
             // Both end together.
             let _ = stop.send(true);
         })

@@ -26,6 +26,7 @@ use crate::runtime::control::Used;
 use crate::settings::MetricsSettings;
 use crate::tenant::Identity;
 use crate::tenant::quota::Refusal;
+use crate::triggers::schedules::policy::Fate;
 use bounds::Bounds;
 pub use listener::{Listener, content_type};
 
@@ -106,6 +107,8 @@ pub struct Metrics {
     ignored: Counter,
     unrecorded: Family<ByState, Counter>,
     refusals: Family<ByQuota, Counter>,
+    ticks: Family<ByState, Counter>,
+    lateness: Histogram,
     under_way: Gauge,
     sandboxes: Family<ByState, Gauge>,
     jobs: Family<ByState, Gauge>,
@@ -160,6 +163,8 @@ impl Metrics {
             ignored: Counter::default(),
             unrecorded: Family::default(),
             refusals: Family::default(),
+            ticks: Family::default(),
+            lateness: Histogram::new(SECONDS),
             under_way: Gauge::default(),
             sandboxes: Family::default(),
             jobs: Family::default(),
@@ -188,6 +193,8 @@ impl Metrics {
         registry.register("job_wait_seconds", "How long the job waits that waits longest", m.oldest_job.clone());
         registry.register("job_attempts", "Attempts of jobs by what they came to", m.attempts.clone());
         registry.register("dead_letters", "Jobs that used up their attempts", m.dead.clone());
+        registry.register("schedule_ticks", "Ticks of schedules, by what became of them", m.ticks.clone());
+        registry.register("schedule_lateness_seconds", "How late ticks were queued", m.lateness.clone());
         metrics.registry = registry;
         metrics
     }
@@ -238,6 +245,14 @@ impl Metrics {
     /// Counts jobs that have used up their attempts.
     pub fn died(&self, jobs: usize) {
         self.dead.inc_by(jobs as u64);
+    }
+
+    /// Counts a tick of a schedule, settled so long after its time.
+    pub fn tick(&self, fate: Fate, late: Duration) {
+        self.ticks.get_or_create(&ByState { state: fate.name() }).inc();
+        if fate == Fate::Queued {
+            self.lateness.observe(late.as_secs_f64());
+        }
     }
 
     /// How many records were left out, and how many shortened, since the start.

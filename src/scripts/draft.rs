@@ -14,6 +14,7 @@ use crate::server::route::{Pattern, Route};
 use crate::server::webhook::{Rule, Webhook};
 use crate::settings::ScriptKind;
 use crate::triggers::events::Subscription;
+use crate::triggers::schedules::Cron;
 
 /// Characters of a name, and of a description.
 const NAME: usize = 100;
@@ -87,14 +88,6 @@ pub struct Http {
     pub webhook: Option<Webhook>,
 }
 
-/// When a script runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cron {
-    /// Five fields, in UTC: `0 9 * * *`.
-    pub schedule: String,
-}
-
 impl Draft {
     /// Brings the text of entries, methods and the like into one form, or says
     /// what is wrong. `accounts` are the ids that `run_as` may name.
@@ -150,7 +143,7 @@ impl Draft {
                 let cron = self.cron.as_ref().ok_or_else(|| {
                     invalid("cron", "Say when it runs, as in `{\"schedule\": \"0 9 * * *\"}`.".into())
                 })?;
-                check_schedule(&cron.schedule).map_err(|message| invalid("cron.schedule", message))?;
+                cron.check().map_err(|wrong| invalid(&format!("cron.{}", wrong.field), wrong.message))?;
             }
             ScriptKind::Event => {
                 let event = self.event.clone().unwrap_or_default();
@@ -254,6 +247,7 @@ impl Draft {
             entry: self.entry.clone(),
             route: self.route(),
             event: self.event.clone(),
+            cron: self.cron.clone(),
             grants: self.grants.clone(),
             grant: None,
             run_as: self.run_as.clone(),
@@ -287,14 +281,6 @@ fn is_word(text: &str) -> bool {
 fn method(name: &str) -> Option<Method> {
     let known = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     known.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(name))
-}
-
-fn check_schedule(schedule: &str) -> Result<(), String> {
-    let fields = schedule.split_whitespace().count();
-    if schedule.len() <= 200 && fields == 5 && schedule.parse::<croner::Cron>().is_ok() {
-        return Ok(());
-    }
-    Err("This is no schedule: write minute, hour, day, month and weekday, as in `0 9 * * *`.".to_owned())
 }
 
 /// The routes of one script, as rows that no other script of the tenant has:
@@ -382,6 +368,10 @@ mod tests {
             (json!({ "name": "a", "type": "cron", "cron": { "schedule": "61 9 * * *" } }), "cron.schedule:"),
             (json!({ "name": "a", "type": "cron", "cron": { "schedule": "* * * * * *" } }), "cron.schedule:"),
             (json!({ "name": "a", "type": "event" }), "event.events:"),
+            (
+                json!({ "name": "a", "type": "cron", "cron": { "schedule": "0 9 * * *", "timezone": "Mars" } }),
+                "cron.timezone:",
+            ),
             (json!({ "name": "a", "type": "event", "event": { "events": [] } }), "event.events:"),
             (json!({ "name": "a", "type": "event", "event": { "events": ["a"], "attempts": 0 } }), "event.attempts:"),
             (json!({ "name": "a", "type": "event", "event": { "events": ["a b"] } }), "event.events[0]:"),

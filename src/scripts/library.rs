@@ -22,6 +22,7 @@ use crate::store::usage::{self, Room, Usage};
 use crate::store::{Connection, Store};
 use crate::tenant::quota::{Account, Quota};
 use crate::triggers::events::Told;
+use crate::triggers::schedules;
 
 /// Characters of a version's message.
 const MESSAGE: usize = 1000;
@@ -224,6 +225,7 @@ impl Library {
                     return Err(Refused::NameTaken(script.draft.name));
                 }
                 rows::insert(connection, &owner, &script).await?;
+                schedules::follow(connection, &owner, &script, now).await?;
                 take_routes(connection, &owner, &script).await?;
                 let used = usage::add(connection, &owner, Room::Scripts, Usage { items: 1, bytes: 0 }).await?;
                 account.check(Quota::Scripts, used.items.max(0) as u64)?;
@@ -269,6 +271,7 @@ impl Library {
                 }
                 let script = Stored { draft, updated_at: now, ..current };
                 rows::update(connection, &owner, &script).await?;
+                schedules::follow(connection, &owner, &script, now).await?;
                 take_routes(connection, &owner, &script).await?;
                 Ok(script)
             })
@@ -289,6 +292,7 @@ impl Library {
                 let is_changed = script.enabled != enabled;
                 let script = Stored { enabled, updated_at: now, ..script };
                 rows::update(connection, &owner, &script).await?;
+                schedules::follow(connection, &owner, &script, now).await?;
                 Ok((script, is_changed))
             })
         });
@@ -303,6 +307,7 @@ impl Library {
             Box::pin(async move {
                 let script = rows::script(connection, &owner, &named).await?.ok_or(Refused::NotFound)?;
                 let bytes = rows::delete(connection, &owner, &script.id).await?;
+                schedules::forget(connection, &owner, &script.id).await?;
                 usage::add(connection, &owner, Room::Scripts, Usage { items: -1, bytes: -bytes }).await?;
                 Ok(script)
             })
@@ -430,6 +435,7 @@ impl Library {
                 require_entry(&script.draft, Some(&version))?;
                 let script = Stored { deployed: Some(number), updated_at: now, ..script };
                 rows::update(connection, &owner, &script).await?;
+                schedules::follow(connection, &owner, &script, now).await?;
                 Ok(script)
             })
         })

@@ -22,6 +22,7 @@ use crate::settings::{ScriptKind, ScriptSettings};
 use crate::store::clock::Millis;
 use crate::tenant::quota::Exceeded;
 use crate::triggers::events::Subscription;
+use crate::triggers::schedules::Cron;
 
 /// A script as calls need it.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct Script {
     pub route: Option<Route>,
     /// What it handles, where it is an event script.
     pub event: Option<Subscription>,
+    /// When it runs by itself. None: never.
+    pub cron: Option<Cron>,
     pub grants: Lists,
     /// What it may use, as both words say. None: its program is to be asked.
     pub grant: Option<Arc<crate::capabilities::Grant>>,
@@ -69,6 +72,7 @@ impl From<&ScriptSettings> for Script {
             entry: settings.entry.clone(),
             route: settings.route.clone(),
             event: settings.event.clone(),
+            cron: settings.cron.clone(),
             grants: settings.grants.clone(),
             grant: None,
             run_as: settings.run_as.clone(),

@@ -119,6 +119,7 @@ fn script(name: &str, path: &str, methods: &str, change: impl FnOnce(&mut Script
         entry: None,
         event: None,
         route: Some(Route { pattern: Pattern::parse(path).unwrap(), methods }),
+        cron: None,
         tenants: None,
         grants: Default::default(),
         run_as: None,

@@ -86,7 +86,9 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
     let names = |names: Vec<&str>| format!("[{}]", names.join(", "));
     let there = |there: bool| if there { "set" } else { "none" }.to_owned();
     let none = || "none".to_owned();
-    let Settings { server, sandboxes, http, smtp, store, database, executions, queue, events, metrics, .. } = settings;
+    let Settings {
+        server, sandboxes, http, smtp, store, database, executions, queue, events, schedules, metrics, ..
+    } = settings;
     let database = database.as_ref();
     let listed = |of: fn(&Protection) -> Vec<String>| {
         let list = database.map(|database| of(&database.protection));
@@ -130,6 +132,8 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
         ("queue.max_backoff", time(queue.max_backoff)),
         ("queue.keep_dead", time(queue.keep_dead)),
         ("queue.max_dead_per_tenant", queue.max_dead_per_tenant.to_string()),
+        ("schedules.keep", time(schedules.keep)),
+        ("schedules.max_ticks", schedules.max_ticks.to_string()),
         ("metrics.listen", metrics.listen.map_or_else(none, |address| address.to_string())),
         ("metrics.max_tenants", metrics.max_tenants.to_string()),
         ("metrics.max_scripts", metrics.max_scripts.to_string()),

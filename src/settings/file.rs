@@ -19,6 +19,7 @@ use super::database::{self, DatabaseTable};
 use super::error::Fault;
 use super::jwt::{self, AuthTable};
 use super::queue::{self, QueueTable};
+use super::schedules::{self, CronTable, SchedulesTable};
 use super::services::{self, ServiceTable};
 use super::store::{self, StoreTable};
 use super::{
@@ -74,6 +75,7 @@ struct File {
     executions: ExecutionTable,
     events: EventTable,
     queue: QueueTable,
+    schedules: SchedulesTable,
     metrics: MetricsTable,
     smtp: Option<SmtpTable>,
     secrets: SecretsTable,
@@ -216,6 +218,7 @@ struct ScriptTable {
     path: Option<Spanned<String>>,
     methods: Option<Spanned<Vec<Spanned<String>>>>,
     event: Option<Spanned<Subscription>>,
+    cron: Option<Spanned<CronTable>>,
     tenants: Option<Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
     grants: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
@@ -399,6 +402,7 @@ impl Reader<'_> {
         executions(&file.executions, &mut settings.executions)?;
         keep(&file.events.keep, &mut settings.events.keep)?;
         queue::read(&file.queue, &mut settings.queue)?;
+        settings.schedules = schedules::read(&file.schedules)?;
         let metrics = &mut settings.metrics;
         metrics.listen = file.metrics.listen.as_ref().map(address).transpose()?;
         for (setting, value) in [
@@ -536,6 +540,7 @@ impl Reader<'_> {
             shown_file: table.file.as_ref().display().to_string(),
             kind: table.kind,
             entry: table.entry.as_ref().map(|entry| words(entry, "an entry")).transpose()?,
+            cron: schedules::cron(table.kind, table.cron.as_ref())?,
             tenants,
             grants: grants(table)?,
             run_as: table.run_as.as_ref().map(|id| account_of(settings, id)).transpose()?,

@@ -10,6 +10,7 @@ pub mod explain;
 mod file;
 mod jwt;
 mod queue;
+mod schedules;
 mod services;
 mod store;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use jwt::{Jwks, JwtSettings};
 pub use queue::{MAX_ATTEMPTS, QueueSettings};
+pub use schedules::ScheduleSettings;
 pub use store::StoreSettings;
 
 use crate::capabilities::grant;
@@ -43,6 +45,7 @@ use crate::tenant::permission::Needs;
 use crate::tenant::quota::Quotas;
 use crate::tenant::{Tenant, User};
 use crate::triggers::events::Subscription;
+use crate::triggers::schedules::Cron;
 
 /// All settings, checked. `Default` is what holds without a file.
 #[derive(Debug, Clone)]
@@ -67,6 +70,7 @@ pub struct Settings {
     pub executions: ExecutionSettings,
     pub events: EventSettings,
     pub queue: QueueSettings,
+    pub schedules: ScheduleSettings,
     pub metrics: MetricsSettings,
     pub smtp: Option<SmtpSettings>,
     /// The keys that secrets are encrypted with. Ids are unique.
@@ -298,6 +302,8 @@ pub struct ScriptSettings {
     pub entry: Option<String>,
     /// Some for HTTP scripts, None for all others.
     pub route: Option<Route>,
+    /// When it runs by itself. None: never.
+    pub cron: Option<Cron>,
     /// The tenants that have the script; None is all of them.
     pub tenants: Option<Vec<String>>,
     /// What it handles, where it is an event script.
@@ -365,6 +371,7 @@ impl Default for Settings {
             executions: ExecutionSettings::default(),
             events: EventSettings::default(),
             queue: QueueSettings::default(),
+            schedules: ScheduleSettings::default(),
             metrics: MetricsSettings::default(),
             smtp: None,
             secrets: Keys::default(),

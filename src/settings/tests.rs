@@ -6,6 +6,7 @@ use crate::capabilities::db::postgres::token::Key;
 use crate::capabilities::db::postgres::{Access, Table};
 use crate::capabilities::services::remote::{Backend, Endpoint, SigningKey};
 use crate::tenant::quota::Quotas;
+use crate::triggers::schedules::cron::Overlap;
 
 const NOTHING: fn(&str) -> Option<String> = |_| None;
 
@@ -182,6 +183,7 @@ public = true
 name = "Nightly clean-up"
 file = "scripts/clean.js"
 type = "cron"
+cron = { schedule = "30 2 * * *", timezone = "Europe/Berlin", overlap = "queue", catch_up_window = "6h" }
 "#;
 
 #[test]
@@ -249,6 +251,15 @@ fn a_full_file() {
     assert!(report.grants.is_empty());
     assert_eq!(nightly.kind, ScriptKind::Cron);
     assert!(nightly.route.is_none());
+    let cron = nightly.cron.clone().unwrap();
+    let expected = Cron {
+        timezone: "Europe/Berlin".into(),
+        overlap: Overlap::Queue,
+        catch_up_window: Some("6h".into()),
+        ..Cron::new("30 2 * * *")
+    };
+    assert_eq!(cron, expected);
+    assert!(report.cron.is_none());
     assert_eq!(settings.longest_call(), Duration::from_millis(10_500));
     assert!(!format!("{settings:?}").contains("hunter2"));
 }
@@ -412,6 +423,8 @@ const WRONG: &[(&str, usize, usize, &[&str])] = &[
     ("[queue]\nheartbeat = \"11s\"", 2, 13, &["heartbeat of 11s"]),
     ("[queue]\nattempts = 0", 2, 12, &["a whole number from 1 to 100"]),
     ("[queue]\nkeep_dead = \"1s\"", 2, 13, &["a time from `1m` to ten years"]),
+    ("[schedules]\nkeep = \"5s\"", 2, 8, &["a time from `1m` to ten years"]),
+    ("[schedules]\nmax_ticks = 0", 2, 13, &["a whole number from 1 to 1000000"]),
     ("[metrics]\nlisten = \"9464\"", 2, 10, &["is not an address and port"]),
     ("[http]\nprivate_networks = [\"10.0.0.0/33\"]", 2, 21, &["is not a network", "10.1.2.0/24"]),
     ("[smtp]\nurl = \"http://user:hunter2@x\"", 2, 7, &["not the URL of a mail server", "url = \"****"]),
@@ -433,6 +446,30 @@ const WRONG: &[(&str, usize, usize, &[&str])] = &[
     ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\nrun_as = \"b\"", 4, 10, &["there is no service account `b`"]),
     ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ngrants.tabels = []", 4, 8, &["`tabels`", "did you mean `tables`?"]),
     ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ngrants.http = [\"a/b\"]", 4, 16, &["it has a path"]),
+    (
+        "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ncron.schedule = \"0 9 * * *\"",
+        4,
+        1,
+        &["for scripts of type `cron`"],
+    ),
+    (
+        "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"cron\"\ncron.schedule = \"0 0 30 2 *\"",
+        5,
+        17,
+        &["names a time that never comes"],
+    ),
+    (
+        "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"cron\"\n[scripts.cron]\nschedule = \"0 9 * * *\"\ntimezone = \"CEST\"",
+        7,
+        12,
+        &["no time zone", "Europe/Berlin"],
+    ),
+    (
+        "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"cron\"\n[scripts.cron]\nschedul = \"0 9 * * *\"",
+        6,
+        1,
+        &["unknown key `schedul`", "did you mean `schedule`?"],
+    ),
     ("[tables.orders]\nreed = \"a\"", 2, 1, &["unknown key `reed`", "did you mean `read`?"]),
     ("data = \n", 1, 8, &["airlock.toml:1:"]),
     ("[[tenants]]\nname = \"x\"", 1, 1, &["this table lacks `id`"]),

@@ -1,3 +1,4 @@
 //! What starts scripts beside those who call them.
 
 pub mod events;
+pub mod schedules;

@@ -1,6 +1,9 @@
 //! A PostgreSQL database for one test, in the server that `tests/with-postgres`
 //! starts. It goes with the server.
 
+// Each program uses its part of this.
+#![allow(dead_code)]
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use airlock::capabilities::db::postgres::token::{Key, Keys};

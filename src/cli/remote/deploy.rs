@@ -31,9 +31,12 @@ pub struct Arguments {
     /// A method of an HTTP script that is added [default: GET and POST]
     #[arg(long = "method", value_name = "METHOD")]
     methods: Vec<String>,
-    /// When a cron script that is added runs: five fields, in UTC
+    /// When a cron script that is added runs: five fields, as in "0 9 * * 1-5"
     #[arg(long)]
     schedule: Option<String>,
+    /// Whose clocks that schedule goes by, as in Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE", requires = "schedule")]
+    timezone: Option<String>,
     /// An event that an event script that is added handles, such as order.*
     #[arg(long = "event", value_name = "NAME")]
     events: Vec<String>,
@@ -104,7 +107,8 @@ fn draft(arguments: &Arguments, name: &str) -> Value {
         draft.insert("http".to_owned(), json!({ "path": arguments.path, "methods": methods }));
     }
     if let Some(schedule) = &arguments.schedule {
-        draft.insert("cron".to_owned(), json!({ "schedule": schedule }));
+        let timezone = arguments.timezone.as_deref().unwrap_or("UTC");
+        draft.insert("cron".to_owned(), json!({ "schedule": schedule, "timezone": timezone }));
     }
     if !arguments.events.is_empty() {
         draft.insert("event".to_owned(), json!({ "events": arguments.events }));

@@ -5,6 +5,7 @@ pub mod executions;
 pub mod invoke;
 pub mod jobs;
 pub mod logs;
+pub mod schedules;
 pub mod scripts;
 mod stream;
 

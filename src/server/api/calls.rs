@@ -290,7 +290,7 @@ async fn run(
 }
 
 /// A script that calls run now.
-async fn deployed(api: &Api, caller: &Caller, named: &str) -> Result<Arc<Script>, Problem> {
+pub(super) async fn deployed(api: &Api, caller: &Caller, named: &str) -> Result<Arc<Script>, Problem> {
     let place = api.host.places().get(&caller.tenant).ok_or_else(Problem::not_found)?;
     let Some(script) = place.shelf().get(named).cloned() else {
         // There, but nothing to run.

@@ -15,6 +15,7 @@ mod idempotency;
 mod jobs;
 mod logs;
 mod me;
+mod schedules;
 mod scripts;
 mod secrets;
 #[cfg(test)]
@@ -56,6 +57,7 @@ fn resources() -> OpenApiRouter<Api> {
         .merge(jobs::routes())
         .merge(logs::routes())
         .merge(me::routes())
+        .merge(schedules::routes())
         .merge(scripts::routes())
         .merge(secrets::routes())
         .merge(tokens::routes())

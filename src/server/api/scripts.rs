@@ -100,7 +100,7 @@ impl From<&Script> for View {
             },
             grants: script.grants.clone(),
             http,
-            cron: None,
+            cron: script.cron.clone(),
             event: None,
         };
         View {
@@ -170,7 +170,7 @@ struct Change {
     limits: Option<OwnLimits>,
     grants: Option<crate::capabilities::grant::Lists>,
     http: Option<Http>,
-    cron: Option<crate::scripts::draft::Cron>,
+    cron: Option<crate::triggers::schedules::Cron>,
     event: Option<crate::triggers::events::Subscription>,
     /// That the deployed version may reach more by it. Needs `Script.Grant`.
     confirm_capabilities: Option<bool>,

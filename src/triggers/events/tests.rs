@@ -45,12 +45,14 @@ fn script(tenant: &str, name: &str, event: Value) -> Arc<ScriptSettings> {
         entry: None,
         route: None,
         event: Some(serde_json::from_value(event).unwrap()),
+        cron: None,
         tenants: Some(vec![tenant.to_owned()]),
         grants: Default::default(),
         run_as: None,
         limits: Default::default(),
         permission: None,
         public: false,
+        webhook: None,
     })
 }
 

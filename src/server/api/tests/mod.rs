@@ -4,6 +4,7 @@ mod calls;
 mod events;
 mod jobs;
 mod permissions;
+mod schedules;
 mod scripts;
 mod tokens;
 mod webhooks;
@@ -18,6 +19,7 @@ use super::*;
 use crate::server::router as whole;
 use crate::settings::Settings;
 use crate::store::Kind;
+use crate::store::clock::Clock;
 use crate::store::fixture::{on_both_databases, postgres};
 
 on_both_databases!(only_a_known_token_is_let_in, the_document_describes_every_route);
@@ -52,6 +54,7 @@ pub struct Fixture {
     pub host: Arc<Host>,
     folder: Arc<tempfile::TempDir>,
     more: String,
+    clock: Clock,
 }
 
 pub struct Answer {
@@ -70,24 +73,29 @@ impl Answer {
 
 impl Fixture {
     pub async fn on(kind: Kind, more: &str) -> Fixture {
+        Fixture::at(kind, more, Clock::system()).await
+    }
+
+    /// By a clock of the test's.
+    pub async fn at(kind: Kind, more: &str, clock: Clock) -> Fixture {
         let store = match kind {
             Kind::Sqlite => String::new(),
             Kind::Postgres => format!("[store]\nurl = {:?}", postgres().await),
         };
-        Fixture::beside(format!("{more}\n{store}"), Arc::new(tempfile::tempdir().unwrap())).await
+        Fixture::beside(format!("{more}\n{store}"), Arc::new(tempfile::tempdir().unwrap()), clock).await
     }
 
     /// Another host on the same database.
     pub async fn another(&self) -> Fixture {
-        Fixture::beside(self.more.clone(), self.folder.clone()).await
+        Fixture::beside(self.more.clone(), self.folder.clone(), self.clock.clone()).await
     }
 
-    async fn beside(more: String, folder: Arc<tempfile::TempDir>) -> Fixture {
+    async fn beside(more: String, folder: Arc<tempfile::TempDir>, clock: Clock) -> Fixture {
         let file = folder.path().join("airlock.toml");
         std::fs::write(&file, format!("{SETTINGS}\n{more}")).unwrap();
         std::fs::write(folder.path().join("double.js"), "export default (n) => 2 * n").unwrap();
         let settings = Settings::load(Some(&file), |_| None).unwrap_or_else(|error| panic!("{error}"));
-        let mut host = Host::builder(settings).cache(cache()).open().await.unwrap();
+        let mut host = Host::builder(settings).cache(cache()).clock(clock.clone()).open().await.unwrap();
         assert!(host.load_scripts().await.is_empty());
         let host = Arc::new(host);
         let app = Arc::new(App::new(
@@ -96,7 +104,7 @@ impl Fixture {
             host.clone(),
             crate::server::auth::Credentials::of(&host),
         ));
-        Fixture { router: whole(app, Some(host.clone())), host, folder, more }
+        Fixture { router: whole(app, Some(host.clone())), host, folder, more, clock }
     }
 
     /// Asks as a user; `""` is nobody. A null body is none.

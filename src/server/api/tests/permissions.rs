@@ -39,6 +39,12 @@ const ROUTES: &[(&str, &str, &str, &str, &str, u16)] = &[
     ("POST", "/api/scripts/{script}/enable", "/api/scripts/kept/enable", "", "Script.Update", 200),
     ("POST", "/api/scripts/{script}/invoke", "/api/scripts/kept/invoke", "7", "Script.Execute", 200),
     ("POST", "/api/scripts/{script}/run", "/api/scripts/kept/run", "{}", "Script.Execute", 200),
+    ("GET", "/api/schedules", "", "", "Script.Read", 200),
+    ("GET", "/api/schedules/{script}", "/api/schedules/timed", "", "Script.Read", 200),
+    ("GET", "/api/schedules/{script}/ticks", "/api/schedules/timed/ticks", "", "Script.Read", 200),
+    ("POST", "/api/schedules/{script}/pause", "/api/schedules/timed/pause", "", "Script.Update", 200),
+    ("POST", "/api/schedules/{script}/resume", "/api/schedules/timed/resume", "", "Script.Update", 200),
+    ("POST", "/api/schedules/{script}/run", "/api/schedules/timed/run", "", "Script.Execute", 202),
     ("GET", "/api/executions", "", "", "Script.Execution.Read", 200),
     ("GET", "/api/executions/{id}", "/api/executions/none", "", "Script.Execution.Read", 404),
     ("GET", "/api/executions/{id}/logs", "/api/executions/none/logs", "", "Script.Execution.Read", 404),
@@ -79,6 +85,9 @@ async fn each_route_needs_its_permission_and_no_other(kind: Kind) {
     host.add(json!({ "name": "kept", "type": "embedded" }), &["export default () => 1", "export default () => 2"])
         .await;
     host.add(json!({ "name": "doomed", "type": "embedded" }), &[]).await;
+    let timed = json!({ "name": "timed", "type": "cron", "cron": { "schedule": "0 9 * * *" } });
+    host.add(timed, &["export default () => 1"]).await;
+    host.deploy("timed", 1).await;
 
     for (method, route, path, body, permission, status) in ROUTES {
         let path = if path.is_empty() { route } else { path };

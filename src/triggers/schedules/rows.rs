@@ -1,0 +1,284 @@
+//! The queries of the tables that hold schedules and their ticks.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use sqlx::any::AnyArguments;
+use sqlx::{Arguments, FromRow};
+
+use super::policy::Fate;
+use super::state::State;
+use crate::store::clock::Millis;
+use crate::store::{Connection, Kind};
+
+#[derive(FromRow)]
+struct StateRow {
+    cron: String,
+    enabled: i64,
+    paused: i64,
+    settled_to: Millis,
+    next_at: Option<Millis>,
+}
+
+impl StateRow {
+    fn read(self) -> sqlx::Result<State> {
+        let StateRow { cron, enabled, paused, settled_to, next_at } = self;
+        let cron = serde_json::from_str(&cron).map_err(|reason| sqlx::Error::Decode(reason.into()))?;
+        Ok(State { cron, enabled: enabled != 0, paused: paused != 0, settled_to, next_at })
+    }
+}
+
+/// Where a schedule stands.
+pub async fn state(connection: &mut Connection, tenant: &str, script: &str) -> sqlx::Result<Option<State>> {
+    let row: Option<StateRow> = sqlx::query_as(
+        "SELECT cron, enabled, paused, settled_to, next_at FROM schedules WHERE tenant = $1 AND script = $2",
+    )
+    .bind(tenant)
+    .bind(script)
+    .fetch_optional(connection)
+    .await?;
+    row.map(StateRow::read).transpose()
+}
+
+/// Writes where a schedule stands. `is_stored` says whether its script is in this
+/// database.
+pub async fn put(
+    connection: &mut Connection,
+    tenant: &str,
+    script: &str,
+    is_stored: bool,
+    state: &State,
+) -> sqlx::Result<()> {
+    let cron = serde_json::to_string(&state.cron).map_err(|reason| sqlx::Error::Encode(reason.into()))?;
+    sqlx::query(
+        "INSERT INTO schedules (tenant, script, stored, cron, enabled, paused, settled_to, next_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (tenant, script) DO UPDATE SET stored = excluded.stored, cron = excluded.cron,
+         enabled = excluded.enabled, paused = excluded.paused, settled_to = excluded.settled_to,
+         next_at = excluded.next_at",
+    )
+    .bind(tenant)
+    .bind(script)
+    .bind(i64::from(is_stored))
+    .bind(cron)
+    .bind(i64::from(state.enabled))
+    .bind(i64::from(state.paused))
+    .bind(state.settled_to)
+    .bind(state.next_at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes that a schedule rests, or rests no more.
+pub async fn rest(connection: &mut Connection, tenant: &str, script: &str, state: &State) -> sqlx::Result<()> {
+    sqlx::query("UPDATE schedules SET paused = $3, settled_to = $4, next_at = $5 WHERE tenant = $1 AND script = $2")
+        .bind(tenant)
+        .bind(script)
+        .bind(i64::from(state.paused))
+        .bind(state.settled_to)
+        .bind(state.next_at)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Deletes a schedule with its ticks.
+pub async fn delete(connection: &mut Connection, tenant: &str, script: &str) -> sqlx::Result<()> {
+    for query in [
+        "DELETE FROM ticks WHERE tenant = $1 AND script = $2",
+        "DELETE FROM schedules WHERE tenant = $1 AND script = $2",
+    ] {
+        sqlx::query(query).bind(tenant).bind(script).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The scripts of the settings that a tenant has schedules of.
+pub async fn of_settings(connection: &mut Connection, tenant: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("SELECT script FROM schedules WHERE tenant = $1 AND stored = 0")
+        .bind(tenant)
+        .fetch_all(connection)
+        .await
+}
+
+/// Tenants with the times of ticks up to some time, the first ones first.
+pub async fn upcoming(connection: &mut Connection, to: Millis, most: i64) -> sqlx::Result<Vec<(String, Millis)>> {
+    sqlx::query_as("SELECT tenant, next_at FROM schedules WHERE next_at <= $1 ORDER BY next_at LIMIT $2")
+        .bind(to)
+        .bind(most)
+        .fetch_all(connection)
+        .await
+}
+
+/// A schedule whose next tick has come.
+pub struct Due {
+    pub script: String,
+    pub state: State,
+    /// Runs that are not done.
+    pub undone: usize,
+}
+
+/// Those of a tenant.
+pub async fn due(connection: &mut Connection, tenant: &str, now: Millis, most: i64) -> sqlx::Result<Vec<Due>> {
+    #[derive(FromRow)]
+    struct Row {
+        script: String,
+        #[sqlx(flatten)]
+        state: StateRow,
+        undone: i64,
+    }
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT script, cron, enabled, paused, settled_to, next_at,
+         (SELECT COUNT(*) FROM jobs j WHERE j.tenant = s.tenant AND j.script = s.script
+          AND j.triggered_by = 'cron' AND j.state <> 'dead') AS undone
+         FROM schedules s WHERE tenant = $1 AND next_at <= $2 ORDER BY next_at, script LIMIT $3",
+    )
+    .bind(tenant)
+    .bind(now)
+    .bind(most)
+    .fetch_all(connection)
+    .await?;
+    let read = |row: Row| Ok(Due { script: row.script, state: row.state.read()?, undone: row.undone.max(0) as usize });
+    rows.into_iter().map(read).collect()
+}
+
+/// The schedules that are settled to later than some time.
+pub async fn settled_beyond(connection: &mut Connection, time: Millis) -> sqlx::Result<Vec<(String, String)>> {
+    sqlx::query_as("SELECT tenant, script FROM schedules WHERE settled_to > $1 ORDER BY tenant, script")
+        .bind(time)
+        .fetch_all(connection)
+        .await
+}
+
+/// A tick that is settled.
+#[derive(Debug, Clone)]
+pub struct Tick {
+    pub script: String,
+    pub tick: Millis,
+    pub fate: Fate,
+    /// What runs for it.
+    pub job: Option<String>,
+}
+
+/// Rows of one statement: few texts to prepare, and few round trips.
+const SIZES: [usize; 3] = [64, 8, 1];
+
+/// By size, for SQLite and for PostgreSQL.
+type Texts = LazyLock<[(String, String); 3]>;
+
+static INSERTS: Texts = LazyLock::new(|| SIZES.map(|rows| (insert(rows, Kind::Sqlite), insert(rows, Kind::Postgres))));
+
+fn insert(rows: usize, kind: Kind) -> String {
+    format!(
+        "INSERT INTO ticks (tenant, script, tick, fate, reason, job, settled_at) VALUES {}
+         ON CONFLICT (tenant, script, tick) DO NOTHING RETURNING script, tick",
+        kind.places(rows, 7)
+    )
+}
+
+static UPDATES: Texts = LazyLock::new(|| SIZES.map(|rows| (update(rows, Kind::Sqlite), update(rows, Kind::Postgres))));
+
+fn update(rows: usize, kind: Kind) -> String {
+    // Columns of VALUES have these names on both databases.
+    format!(
+        "UPDATE schedules SET settled_to = v.column3, next_at = v.column4 FROM (VALUES {}) AS v
+         WHERE schedules.tenant = v.column1 AND schedules.script = v.column2",
+        kind.places(rows, 4)
+    )
+}
+
+/// The text for a connection's database.
+fn of<'a>((sqlite, postgres): &'a (String, String), connection: &Connection) -> &'a str {
+    match Kind::of(connection) {
+        Kind::Sqlite => sqlite,
+        Kind::Postgres => postgres,
+    }
+}
+
+/// Writes ticks that nobody has settled yet, and answers which these are.
+pub async fn insert_ticks(
+    connection: &mut Connection,
+    tenant: &str,
+    now: Millis,
+    ticks: &[Tick],
+) -> sqlx::Result<HashSet<(String, Millis)>> {
+    let mut new = HashSet::with_capacity(ticks.len());
+    let mut rest = ticks;
+    for (size, texts) in SIZES.iter().zip(&*INSERTS) {
+        let sql = of(texts, connection);
+        while let Some((some, more)) = rest.split_at_checked(*size) {
+            rest = more;
+            let mut values = AnyArguments::default();
+            for tick in some {
+                let reason = tick.fate.reason().map(|reason| reason.name().to_owned());
+                let texts = [Some(tenant.to_owned()), Some(tick.script.clone())];
+                texts.into_iter().try_for_each(|text| values.add(text)).map_err(sqlx::Error::Encode)?;
+                values.add(tick.tick).map_err(sqlx::Error::Encode)?;
+                let texts = [Some(tick.fate.name().to_owned()), reason, tick.job.clone()];
+                texts.into_iter().try_for_each(|text| values.add(text)).map_err(sqlx::Error::Encode)?;
+                values.add(now).map_err(sqlx::Error::Encode)?;
+            }
+            let inserted: Vec<(String, Millis)> = sqlx::query_as_with(sql, values).fetch_all(&mut *connection).await?;
+            new.extend(inserted);
+        }
+    }
+    Ok(new)
+}
+
+/// Writes how far schedules are settled, and their next ticks.
+pub async fn advance(connection: &mut Connection, tenant: &str, states: &[(String, State)]) -> sqlx::Result<()> {
+    let mut rest = states;
+    for (size, texts) in SIZES.iter().zip(&*UPDATES) {
+        let sql = of(texts, connection);
+        while let Some((some, more)) = rest.split_at_checked(*size) {
+            rest = more;
+            let mut values = AnyArguments::default();
+            for (script, state) in some {
+                let added = values.add(tenant.to_owned()).and_then(|()| values.add(script.clone()));
+                let added = added.and_then(|()| values.add(state.settled_to));
+                added.and_then(|()| values.add(state.next_at)).map_err(sqlx::Error::Encode)?;
+            }
+            sqlx::query_with(sql, values).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the ticks of a schedule but the latest, and those before a time.
+pub async fn sweep(
+    connection: &mut Connection,
+    tenant: &str,
+    script: &str,
+    before: Millis,
+    most: i64,
+) -> sqlx::Result<u64> {
+    let swept = sqlx::query(
+        "DELETE FROM ticks WHERE tenant = $1 AND script = $2 AND (tick < $3 OR tick <= (
+             SELECT tick FROM ticks WHERE tenant = $1 AND script = $2 ORDER BY tick DESC LIMIT 1 OFFSET $4))",
+    )
+    .bind(tenant)
+    .bind(script)
+    .bind(before)
+    .bind(most)
+    .execute(connection)
+    .await?;
+    Ok(swept.rows_affected())
+}
+
+/// All schedules after a given one, in the order of their keys.
+pub async fn keys(
+    connection: &mut Connection,
+    after: &(String, String),
+    most: i64,
+) -> sqlx::Result<Vec<(String, String)>> {
+    sqlx::query_as(
+        "SELECT tenant, script FROM schedules WHERE tenant > $1 OR (tenant = $1 AND script > $2)
+         ORDER BY tenant, script LIMIT $3",
+    )
+    .bind(&after.0)
+    .bind(&after.1)
+    .bind(most)
+    .fetch_all(connection)
+    .await
+}
