@@ -274,6 +274,7 @@ impl Host {
         let mut call = Call::new(run.identity, run.limits, self.process.clone(), run.grant);
         call.held.log.sink = recording.sink(run.sink);
         call.control = recording.control();
+        call.held.progress = recording.progress();
         call.trace = trace;
         let outcome = sandbox::run(&self.engine, program, call, run.entry.as_deref(), run.input).await;
         (recording, outcome)

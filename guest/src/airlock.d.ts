@@ -11,6 +11,7 @@
 /// <reference path="events/events.d.ts" />
 /// <reference path="http/http.d.ts" />
 /// <reference path="log/log.d.ts" />
+/// <reference path="progress/progress.d.ts" />
 /// <reference path="secrets/secrets.d.ts" />
 /// <reference path="services/services.d.ts" />
 /// <reference path="storage/storage.d.ts" />

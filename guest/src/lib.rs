@@ -14,6 +14,7 @@ mod invoke;
 mod json;
 mod load;
 mod log;
+mod progress;
 mod secrets;
 mod services;
 mod state;
@@ -51,6 +52,7 @@ const CAPABILITIES: &[Capability] = &[
     Capability { name: "tasks", register: tasks::register, script: wipe::text!("tasks/tasks.js") },
     Capability { name: "log", register: log::register, script: wipe::text!("log/log.js") },
     Capability { name: "context", register: context::register, script: wipe::text!("context/context.js") },
+    Capability { name: "progress", register: progress::register, script: wipe::text!("progress/progress.js") },
     Capability { name: "utils", register: utils::register, script: wipe::text!("utils/utils.js") },
     Capability { name: "storage", register: storage::register, script: wipe::text!("storage/storage.js") },
     Capability { name: "db", register: db::register, script: wipe::text!("db/db.js") },

@@ -9,6 +9,7 @@ pub mod events;
 pub mod grant;
 pub mod http;
 pub mod log;
+pub mod progress;
 pub mod secrets;
 pub mod services;
 pub mod storage;
@@ -49,4 +50,5 @@ pub struct Held {
     pub db: db::Held,
     pub http: http::Held,
     pub log: log::Held,
+    pub progress: progress::Progress,
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+mod bar;
 mod compile;
 mod config;
 mod db;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::bar::Bar;
 use super::{Exit, report, settings, user_cache};
 use crate::capabilities::grant::Operator;
+use crate::capabilities::progress::Progress;
 use crate::compile::artifact::Description;
 use crate::executions::Origin;
 use crate::host::{self, Builder, Host, Run};
@@ -123,11 +125,20 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
     // Log lines name what the author wrote, as stacks do, also where it runs compiled.
     identity.script.file.clone_from(&program.description().file);
     let identity = Arc::new(identity);
-    let sink: Option<crate::capabilities::log::Sink> = if arguments.json {
-        None
-    } else {
-        Some(Arc::new(|line: &serde_json::value::RawValue| eprintln!("{}", line.get())))
-    };
+    let (bar, progress) = (Bar::new(), Progress::default());
+    let mut sink: Option<crate::capabilities::log::Sink> = None;
+    let mut drawing = None;
+    if !arguments.json {
+        let (lines, shown) = (bar.clone(), bar.clone());
+        sink = Some(Arc::new(move |line: &serde_json::value::RawValue| lines.line(line.get())));
+        let mut said = progress.follow();
+        drawing = Some(tokio::spawn(async move {
+            while said.changed().await.is_ok() {
+                let report = said.borrow_and_update().clone();
+                report.iter().for_each(|report| shown.show(report));
+            }
+        }));
+    }
     let run = Run {
         identity,
         limits: Arc::new(limits),
@@ -135,10 +146,14 @@ async fn prepare_and_run(arguments: Arguments) -> Result<(Outcome, Option<Source
         entry,
         input,
         sink,
-        origin: Origin::default(),
+        origin: Origin { progress, ..Origin::default() },
     };
-    let outcome = host.run(&program, run).await.map_err(|refused| usage(refused.to_string()))?;
-    Ok((outcome, source))
+    let ran = host.run(&program, run).await;
+    if let Some(drawing) = drawing {
+        drawing.abort();
+    }
+    bar.end();
+    Ok((ran.map_err(|refused| usage(refused.to_string()))?, source))
 }
 
 /// With `--json`, what happens at compile time is told in the same form.

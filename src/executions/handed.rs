@@ -147,6 +147,7 @@ pub async fn note_lost(connection: &mut Connection, tenant: &str, now: Millis, l
         job: Some(lost.job),
         attempt: Some(lost.attempt),
         cause: lost.cause,
+        progress: None,
     };
     let row = Row { execution, alive_at: None, bytes, before: None };
     rows::insert_one(connection, tenant, &row).await

@@ -4,12 +4,17 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
 use super::query::Key;
 use super::{Executions, Running};
+use crate::capabilities::progress::Report;
+
+/// What is said of progress within this is told once.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// What is under way in this host.
 #[derive(Default)]
@@ -137,10 +142,12 @@ impl Lines {
 }
 
 /// What follows in an execution's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Followed {
     /// Lines, the first of which has that number, from 0.
     Lines(usize, Vec<Arc<str>>),
+    /// How far it is.
+    Progress(Report),
     /// Nothing for a second.
     Nothing,
     /// The execution has ended, with that status.
@@ -150,14 +157,33 @@ pub enum Followed {
 }
 
 impl Executions {
-    /// What follows in a log after so many lines: of an execution under way as
-    /// they are written, of one that has ended from the record.
-    pub async fn follow(&self, key: &Key, after: usize) -> sqlx::Result<Followed> {
+    /// What follows in a log after so many lines, or how far the call is where
+    /// that is not what was seen: of an execution under way as it is said, of
+    /// one that has ended from the record.
+    pub async fn follow(&self, key: &Key, after: usize, seen: Option<&Report>) -> sqlx::Result<Followed> {
         if let Some(running) = self.0.registry.find(&key.tenant, &key.id) {
-            let waited = tokio::time::timeout(Executions::LOOK, running.lines.reach(after)).await;
+            let mut progress = running.origin.progress.follow();
+            let more = async {
+                // Err where the call has ended.
+                let said = progress.wait_for(|said| said.as_ref() != seen).await.map(drop);
+                match said {
+                    Ok(()) => tokio::time::sleep(GATHER).await,
+                    Err(_) => std::future::pending().await,
+                }
+            };
+            let waited = tokio::time::timeout(Executions::LOOK, async {
+                tokio::select! {
+                    () = running.lines.reach(after) => {}
+                    () = more => {}
+                }
+            });
+            let waited = waited.await;
             let (lines, _) = running.lines.from(after);
             if !lines.is_empty() {
                 return Ok(Followed::Lines(after, lines));
+            }
+            if let Some(said) = running.origin.progress.read().filter(|said| Some(said) != seen) {
+                return Ok(Followed::Progress(said));
             }
             if waited.is_err() {
                 return Ok(Followed::Nothing);
@@ -168,12 +194,23 @@ impl Executions {
         if !lines.is_empty() {
             return Ok(Followed::Lines(after, lines));
         }
+        let said = execution.progress.as_ref().and_then(|said| serde_json::from_str(said).ok());
+        if let Some(said) = said.filter(|said| Some(said) != seen) {
+            return Ok(Followed::Progress(said));
+        }
         if execution.ended_at.is_some() {
             return Ok(Followed::End(execution.status));
         }
-        // It runs in another host.
+        // It runs on another host.
         tokio::time::sleep(Executions::LOOK).await;
         Ok(Followed::Nothing)
+    }
+}
+
+impl Executions {
+    /// How far a call of this host is.
+    pub fn progress(&self, key: &Key) -> Option<Report> {
+        self.0.registry.find(&key.tenant, &key.id)?.origin.progress.read()
     }
 }
 

@@ -35,6 +35,7 @@ pub use query::{Cancelled, Key};
 pub use watch::{Watch, Watched};
 
 use crate::capabilities::log::Sink;
+use crate::capabilities::progress::Progress;
 use crate::metrics::Metrics;
 use crate::runtime::control::Control;
 use crate::runtime::outcome::Outcome;
@@ -193,6 +194,11 @@ impl Executions {
 impl Recording {
     pub fn control(&self) -> Arc<Control> {
         self.running.as_ref().map(|running| running.control.clone()).unwrap_or_default()
+    }
+
+    /// Where the call says how far it is.
+    pub fn progress(&self) -> Progress {
+        self.running.as_ref().map(|running| running.origin.progress.clone()).unwrap_or_default()
     }
 
     /// What sees the call's log lines. They go on to `next`.

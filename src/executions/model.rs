@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::capabilities::progress::Progress;
 use crate::runtime::trace::Parent;
 use crate::store::clock::Millis;
 
@@ -19,6 +20,8 @@ pub struct Origin {
     pub parent: Option<Parent>,
     /// None: it is not the attempt of a job.
     pub attempt: Option<Attempt>,
+    /// How far it is, as it says itself.
+    pub progress: Progress,
 }
 
 /// An attempt of a job.
@@ -106,6 +109,8 @@ pub struct Execution {
     pub attempt: Option<i64>,
     /// The id of the event that it handled.
     pub cause: Option<String>,
+    /// How far it is, as it says itself: a JSON object.
+    pub progress: Option<String>,
 }
 
 /// Which executions to list. What is None does not count.

@@ -7,6 +7,7 @@ use sqlx::AssertSqlSafe;
 
 use super::model::{Execution, Filter, Status};
 use super::{Executions, Running};
+use crate::capabilities::progress::Report;
 use crate::store::Connection;
 use crate::store::clock::Millis;
 
@@ -34,7 +35,7 @@ macro_rules! columns {
             "SELECT id, script_id, script, version, triggered_by, user_id, trace_id, status, started_at, ended_at,
              queue_us, duration_us, fuel, memory_bytes, host_calls, error, ",
             $result,
-            " AS result, result_bytes, log_lines, job, attempt, cause FROM executions"
+            " AS result, result_bytes, log_lines, job, attempt, cause, progress FROM executions"
         )
     };
 }
@@ -197,6 +198,11 @@ fn statement(tenant: &str, filter: Filter, after: Option<(Millis, String)>, rows
     (sql, values)
 }
 
+/// As the record has it.
+pub(super) fn json(report: &Report) -> Option<String> {
+    serde_json::to_string(report).ok()
+}
+
 /// One that is under way.
 impl From<&Running> for Execution {
     fn from(running: &Running) -> Execution {
@@ -224,6 +230,7 @@ impl From<&Running> for Execution {
             job: running.origin.attempt.as_ref().map(|attempt| attempt.job.clone()),
             attempt: running.origin.attempt.as_ref().map(|attempt| attempt.number),
             cause: identity.execution.cause.as_ref().map(|cause| cause.event.clone()),
+            progress: running.origin.progress.read().as_ref().and_then(json),
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::ended::{Ended, Load, Message};
 use super::live::Registry;
 use super::model::{Execution, Status};
+use super::query::json;
 use super::retention::is_over;
 use super::rows::{self, Chunk, Row, Saved, Work};
 use super::{NOT_RECORDED, Running};
@@ -252,7 +253,8 @@ fn work(ended: &[Ended], running: &[Arc<Running>], now: Millis) -> Work {
     let mut work = Work::default();
     for running in running {
         if running.is_recorded() {
-            work.alive.push(plain(&running.identity.execution.id));
+            let progress = running.origin.progress.read().as_ref().and_then(json);
+            work.alive.push((plain(&running.identity.execution.id), progress.as_deref().map(plain)));
         } else {
             work.rows.push(row(running, Execution::from(&**running), Some(now), 0));
         }

@@ -37,7 +37,8 @@ pub struct Work {
     pub rows: Vec<Row>,
     pub chunks: Vec<Chunk>,
     /// Executions on record that run still.
-    pub alive: Vec<String>,
+    /// With how far they are.
+    pub alive: Vec<(String, Option<String>)>,
 }
 
 /// What was found meanwhile.
@@ -161,14 +162,15 @@ pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, work: 
         .await?;
     }
     let mut saved = Saved::default();
-    for id in &work.alive {
+    for (id, progress) in &work.alive {
         let cancelled: Option<Option<Millis>> = sqlx::query_scalar(
-            "UPDATE executions SET alive_at = $3 WHERE tenant = $1 AND id = $2 AND status = 'running'
-             RETURNING cancel_at",
+            "UPDATE executions SET alive_at = $3, progress = COALESCE($4, progress)
+             WHERE tenant = $1 AND id = $2 AND status = 'running' RETURNING cancel_at",
         )
         .bind(tenant)
         .bind(id)
         .bind(now)
+        .bind(progress)
         .fetch_optional(&mut *connection)
         .await?;
         saved.cancelled.extend(cancelled.flatten().map(|_| id.clone()));

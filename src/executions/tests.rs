@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::capabilities::progress::Report;
 use crate::queue::Queue;
 use crate::runtime::outcome::{self, LimitInfo, ScriptError};
 use crate::runtime::trace::Parent;
@@ -103,6 +104,30 @@ fn said(lines: &[Arc<str>]) -> Vec<String> {
     lines.iter().map(message).collect()
 }
 
+async fn how_far_a_call_is_shows_on_every_host(kind: Kind) {
+    let (database, clock) = (Lasting::new(kind).await, Clock::manual(NOW));
+    let scene = Scene::with(database.open().await, clock.clone(), ExecutionSettings::default());
+    let other = Scene::with(database.open().await, clock, ExecutionSettings::default());
+    let recording = scene.begin("acme", "long", |_| ());
+    let (long, report) = (key("acme", "long"), |done| Report::new(done, Some(3.0), "orders"));
+    recording.progress().report(report(1.0));
+    assert_eq!(scene.executions.follow(&long, 0, None).await.unwrap(), Followed::Progress(report(1.0)));
+    for done in [1.0, 2.0] {
+        scene.clock.advance(SECOND);
+        recording.progress().report(report(done));
+        scene.executions.tick().await;
+    }
+    assert_eq!(other.executions.follow(&long, 0, None).await.unwrap(), Followed::Progress(report(2.0)));
+    let seen = report(2.0);
+    recording.progress().report(report(3.0));
+    assert_eq!(scene.executions.follow(&long, 0, Some(&seen)).await.unwrap(), Followed::Progress(report(3.0)));
+    assert_eq!(scene.get("acme", "long").await.unwrap().progress, Some(json!(report(3.0)).to_string()));
+    recording.end(&Ok(completed("1")));
+    scene.executions.settle().await;
+    assert_eq!(other.executions.follow(&long, 0, Some(&seen)).await.unwrap(), Followed::End("completed".to_owned()));
+    assert!(other.get("globex", "long").await.is_none());
+}
+
 async fn what_ended_is_on_record(kind: Kind) {
     let scene = Scene::new(kind).await;
     let origin = Origin {
@@ -110,6 +135,7 @@ async fn what_ended_is_on_record(kind: Kind) {
         version: Some(3),
         parent: Parent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         attempt: None,
+        progress: Progress::default(),
     };
     let identity = fixture::identity("acme");
     let trace = Trace::of("0190163d-8694-7398-9a53-b2f3ea0b5c1d", origin.parent);
@@ -142,6 +168,7 @@ async fn what_ended_is_on_record(kind: Kind) {
             job: None,
             attempt: None,
             cause: None,
+            progress: None,
         }
     );
     assert_eq!(scene.get("globex", "execution-1").await, None, "it is nobody else's");
@@ -251,7 +278,7 @@ async fn what_runs_long_is_on_record_meanwhile(kind: Kind) {
     let running = Filter { status: Some(Status::Running), ..Filter::default() };
     assert_eq!(other.ids("acme", running.clone()).await, ["long"]);
     let long = key("acme", "long");
-    let from = |after| other.executions.follow(&long, after);
+    let from = |after| other.executions.follow(&long, after, None);
     let Ok(Followed::Lines(0, lines)) = from(0).await.map_err(drop) else { panic!("no lines") };
     assert_eq!(said(&lines), ["one"]);
 
@@ -388,6 +415,7 @@ async fn a_failing_database_loses_no_more_than_it_must(kind: Kind) {
 }
 
 on_both_databases!(
+    how_far_a_call_is_shows_on_every_host,
     what_ended_is_on_record,
     every_end_has_its_status,
     a_large_result_is_not_kept,
@@ -407,18 +435,18 @@ async fn who_follows_sees_a_line_as_it_is_written() {
     let recording = scene.begin("acme", "1", |_| ());
     write(&recording, "one");
     let key = key("acme", "1");
-    let Followed::Lines(0, lines) = scene.executions.follow(&key, 0).await.unwrap() else { panic!("no lines") };
+    let Followed::Lines(0, lines) = scene.executions.follow(&key, 0, None).await.unwrap() else { panic!("no lines") };
     assert_eq!(said(&lines), ["one"]);
-    let mut next = Box::pin(scene.executions.follow(&key, 1));
+    let mut next = Box::pin(scene.executions.follow(&key, 1, None));
     assert!(futures_util::poll!(&mut next).is_pending(), "nothing follows yet");
     write(&recording, "two");
     assert!(matches!(next.await.unwrap(), Followed::Lines(1, _)));
-    let mut next = Box::pin(scene.executions.follow(&key, 2));
+    let mut next = Box::pin(scene.executions.follow(&key, 2, None));
     assert!(futures_util::poll!(&mut next).is_pending());
     recording.end(&Ok(completed("1")));
     assert_eq!(next.await.unwrap(), Followed::End("completed".to_owned()));
     let theirs = Key { tenant: "globex".to_owned(), ..key };
-    assert_eq!(scene.executions.follow(&theirs, 0).await.unwrap(), Followed::Unknown);
+    assert_eq!(scene.executions.follow(&theirs, 0, None).await.unwrap(), Followed::Unknown);
 }
 
 /// As where the disk does not answer: nothing is taken off the queue.

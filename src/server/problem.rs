@@ -5,6 +5,7 @@ use axum::http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{Method, StatusCode};
+use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -133,6 +134,16 @@ impl Problem {
             "internal_error",
             "The host could not do this; its log has the reason.",
         )
+    }
+}
+
+impl Problem {
+    /// As an event of a stream that has begun.
+    pub fn event(self) -> Event {
+        let mut data: Map<String, Value> = self.more.into_iter().collect();
+        data.insert("code".to_owned(), self.code.into());
+        data.insert("detail".to_owned(), self.detail.into());
+        Event::default().event("problem").data(Value::Object(data).to_string())
     }
 }
 

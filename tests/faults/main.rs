@@ -6,4 +6,5 @@
 
 mod events;
 mod mixed;
+mod schedules;
 mod support;

@@ -3,13 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use super::{Place, say, script, shown};
+use crate::cli::bar::Bar;
 use crate::cli::run::json_argument;
 use crate::cli::{Exit, report};
 
 /// Run a script on a host, and wait for its end, or queue it
 ///
 /// Prints the returned value as JSON on stdout and the logs, a JSON object a
-/// line, on stderr; with --json, one object with everything.
+/// line, on stderr; with --json, one object with everything. In a terminal, a bar
+/// shows how far the script says that it is.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Its name or id
@@ -62,8 +64,14 @@ pub async fn run(arguments: Arguments) -> Exit {
             new.insert(name.to_owned(), value);
         }
     }
-    let asked = async { place.client()?.post(&format!("{}/run", script(&named)), Value::Object(new)).await };
-    let ended = match asked.await {
+    let bar = Bar::new();
+    let asked = async {
+        let path = format!("{}/run", script(&named));
+        place.client()?.run(&path, Value::Object(new), |report| bar.show(&report)).await
+    };
+    let asked = asked.await;
+    bar.end();
+    let ended = match asked {
         Ok(ended) => ended,
         Err(failed) => return failed.report(),
     };

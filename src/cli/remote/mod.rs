@@ -18,6 +18,8 @@ use serde_json::Value;
 
 use super::{Exit, report};
 
+const NOT_JSON: &str = "its answer is not JSON; is it an airlock?";
+
 /// How long a host may take to accept a connection. Its answer may take as long
 /// as the script that it waits for.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -119,19 +121,26 @@ impl Client {
 
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failed> {
         let unreachable = |reason: &dyn std::fmt::Display| self.unreachable(reason);
-        let answer = self.ask(method, path, body).await?;
+        let answer = self.ask(method, path, body, "application/json").await?;
         let text = answer.text().await.map_err(|error| unreachable(&innermost(&error)))?;
         match text.as_str() {
             "" => Ok(Value::Null),
-            text => serde_json::from_str(text).map_err(|_| unreachable(&"its answer is not JSON; is it an airlock?")),
+            text => serde_json::from_str(text).map_err(|_| unreachable(&NOT_JSON)),
         }
     }
 
     /// An answer that is no refusal, with its body still to come.
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<reqwest::Response, Failed> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        accept: &str,
+    ) -> Result<reqwest::Response, Failed> {
         let unreachable = |reason: &dyn std::fmt::Display| self.unreachable(reason);
         let url = self.url.join(path).map_err(|reason| unreachable(&reason))?;
-        let mut request = self.http.request(method, url).bearer_auth(&self.token);
+        let mut request =
+            self.http.request(method, url).bearer_auth(&self.token).header(reqwest::header::ACCEPT, accept);
         if let Some(body) = body {
             request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body.to_string());
         }

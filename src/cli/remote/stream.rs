@@ -3,8 +3,13 @@
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::Value;
 
-use super::{Client, Failed, innermost};
+use super::{Client, Failed, NOT_JSON, innermost};
+use crate::capabilities::progress::Report;
+
+const EVENTS: &str = "text/event-stream";
 
 /// Events as they come.
 pub struct Events {
@@ -21,12 +26,37 @@ pub struct Event {
 
 impl Client {
     pub async fn events(&self, path: &str) -> Result<Events, Failed> {
-        let answer = self.ask(Method::GET, path, None).await?;
-        Ok(Events { body: answer.bytes_stream().boxed(), rest: Vec::new() })
+        Ok(Events::of(self.ask(Method::GET, path, None, EVENTS).await?))
+    }
+
+    /// Runs a script, shows how far it is, and answers how it ended; or at once
+    /// that it will be.
+    pub async fn run(&self, path: &str, body: Value, mut show: impl FnMut(Report)) -> Result<Value, Failed> {
+        let broken = |_| self.unreachable(&NOT_JSON);
+        let answer = self.ask(Method::POST, path, Some(body), EVENTS).await?;
+        let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if kind.is_none_or(|kind| !kind.starts_with(EVENTS)) {
+            let text = answer.text().await.map_err(|error| self.unreachable(&innermost(&error)))?;
+            return serde_json::from_str(&text).map_err(broken);
+        }
+        let mut events = Events::of(answer);
+        while let Some(Event { name, data }) = events.next().await? {
+            match name.as_str() {
+                "progress" => show(serde_json::from_str(&data).map_err(broken)?),
+                "end" => return serde_json::from_str(&data).map_err(broken),
+                "problem" => return Err(Failed::Refused(serde_json::from_str(&data).map_err(broken)?)),
+                _ => {}
+            }
+        }
+        Err(self.unreachable(&"the connection ended before the script did"))
     }
 }
 
 impl Events {
+    fn of(answer: reqwest::Response) -> Events {
+        Events { body: answer.bytes_stream().boxed(), rest: Vec::new() }
+    }
+
     /// The next one; None where there are no more.
     pub async fn next(&mut self) -> Result<Option<Event>, Failed> {
         loop {

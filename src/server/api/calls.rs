@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, FromRequest, Request, State};
-use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use chrono::DateTime;
+use futures_util::TryFutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -220,7 +221,8 @@ struct Accepted {
 
 /// Run a script, deployed or for a trial
 ///
-/// Answers how it ended. With `wait: false` or `at`, answers at once the id of a job, which its
+/// Answers how it ended. With `Accept: text/event-stream`, answers server-sent events: `progress` as often as
+/// the script says how far it is, `end` with how it ended, or `problem`. With `wait: false` or `at`, answers at once the id of a job, which its
 /// first execution has too.
 #[utoipa::path(post, path = "/api/scripts/{script}/run", tag = "calls", request_body = New,
     params(("script" = String, Path, description = "Its id or its name")),
@@ -230,6 +232,7 @@ async fn run(
     Extension(id): Extension<ExecutionId>,
     caller: Caller,
     Path(named): Path<String>,
+    headers: HeaderMap,
     Body(new): Body<New>,
 ) -> Result<Response, Problem> {
     caller.require("Script.Execute")?;
@@ -271,22 +274,32 @@ async fn run(
     let version = script.version;
     let script_id = script.id.clone();
     let call = Prepared::new(&api, &caller, script, input, &id)?;
-    let outcome = call.complete(&api).await?;
-    let shows_secret = outcome.shows_secret;
-    let answer = Json(Ended {
-        id: id.0,
-        script: script_id,
-        version,
-        status: outcome.status,
-        result: outcome.result,
-        error: outcome.error,
-        logs: outcome.logs,
-        fuel: outcome.fuel,
-        duration_ms: (outcome.duration.as_secs_f64() * 1e6).round() / 1e3,
-        memory_bytes: outcome.memory_bytes,
-        host_calls: outcome.host_calls,
-    });
-    Ok(guarded(answer.into_response(), shows_secret))
+    let progress = call.call.origin.progress.clone();
+    let ended = async move {
+        let outcome = call.complete(&api).await?;
+        let shows_secret = outcome.shows_secret;
+        let ended = Ended {
+            id: id.0,
+            script: script_id,
+            version,
+            status: outcome.status,
+            result: outcome.result,
+            error: outcome.error,
+            logs: outcome.logs,
+            fuel: outcome.fuel,
+            duration_ms: (outcome.duration.as_secs_f64() * 1e6).round() / 1e3,
+            memory_bytes: outcome.memory_bytes,
+            host_calls: outcome.host_calls,
+        };
+        Ok((ended, shows_secret))
+    };
+    let wanted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).map(request::essence);
+    // What is kept for who asks again is the end alone.
+    if wanted.as_deref() == Some("text/event-stream") && !headers.contains_key("idempotency-key") {
+        return Ok(super::live::follow(progress, ended.map_ok(|(ended, _)| ended)));
+    }
+    let (ended, shows_secret) = ended.await?;
+    Ok(guarded(Json(ended).into_response(), shows_secret))
 }
 
 /// A script that calls run now.

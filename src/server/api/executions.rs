@@ -20,6 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Api, Caller, Page, Path, Problem, Query, Slice, Time};
+use crate::capabilities::progress::Report;
 use crate::executions::{self, Cancelled, Filter, Followed, Key, Status};
 use crate::queue::{self, Changed};
 use crate::store::clock::Millis;
@@ -79,6 +80,9 @@ struct Execution {
     /// The event that it handled.
     #[schema(required)]
     event: Option<String>,
+    /// How far it is, or was last known to be. Null: it says nothing.
+    #[schema(required)]
+    progress: Option<Report>,
     #[schema(required, value_type = Option<ScriptError>)]
     error: Option<Box<RawValue>>,
 }
@@ -139,6 +143,7 @@ impl From<executions::Execution> for Execution {
             job: known.job,
             attempt: known.attempt,
             event: known.cause,
+            progress: known.progress.and_then(|said| serde_json::from_str(&said).ok()),
             error: known.error.and_then(json),
         }
     }
@@ -262,6 +267,7 @@ fn of_job(job: queue::Job, script: Option<String>) -> Detailed {
         job: Some(job.id.clone()),
         attempt: Some(1),
         event: job.cause,
+        progress: None,
         error: None,
         id: job.id,
     };
@@ -314,6 +320,7 @@ async fn take_back(api: &Api, key: &Key) -> Result<Changed, Problem> {
 /// Follow what an execution logs
 ///
 /// Server-sent events. `line`: one line, a JSON object; its id is its number, from 1, for `Last-Event-ID`.
+/// `progress`: how far it is, `{"done": …, "total": …, "message": …}`; not more than some times a second.
 /// `end`: the execution has ended, and the data is `{"status": …}`.
 #[utoipa::path(get, path = "/api/executions/{id}/logs", tag = "executions",
     params(("id" = String, Path),
@@ -341,7 +348,8 @@ async fn logs(
         .executions()
         .follower()
         .ok_or_else(|| Problem::unavailable("overloaded", "As many follow logs as the host takes.").retry())?;
-    let events = stream::unfold(Some(Reader { api, key, after, _permit: permit }), step).flat_map(stream::iter);
+    let reader = Reader { api, key, after, seen: None, _permit: permit };
+    let events = stream::unfold(Some(reader), step).flat_map(stream::iter);
     Ok(Sse::new(events.map(Ok)).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE)))
 }
 
@@ -351,7 +359,14 @@ struct Reader {
     key: Key,
     /// Lines that were read.
     after: usize,
+    /// How far it was last.
+    seen: Option<Report>,
     _permit: OwnedSemaphorePermit,
+}
+
+/// An event that says how far a call is.
+pub fn progress(said: &Report) -> Event {
+    Event::default().event("progress").data(serde_json::to_string(said).unwrap_or_default())
 }
 
 /// The events that follow, and who goes on reading.
@@ -361,14 +376,26 @@ async fn step(reader: Option<Reader>) -> Option<(Vec<Event>, Option<Reader>)> {
         // The reader connects again, and goes on where it was.
         return None;
     }
-    match reader.api.host.executions().follow(&reader.key, reader.after).await {
+    match reader.api.host.executions().follow(&reader.key, reader.after, reader.seen.as_ref()).await {
         Ok(Followed::Lines(first, lines)) => {
             reader.after = first + lines.len();
             let events = lines
                 .iter()
                 .zip(first + 1..)
                 .map(|(line, number)| Event::default().event("line").id(number.to_string()).data(&**line));
-            Some((events.collect(), Some(reader)))
+            let mut events: Vec<Event> = events.collect();
+            // Who logs without end says how far it is all the same.
+            let said = reader.api.host.executions().progress(&reader.key);
+            if said.is_some() && said != reader.seen {
+                events.extend(said.as_ref().map(progress));
+                reader.seen = said;
+            }
+            Some((events, Some(reader)))
+        }
+        Ok(Followed::Progress(said)) => {
+            let event = progress(&said);
+            reader.seen = Some(said);
+            Some((vec![event], Some(reader)))
         }
         Ok(Followed::Nothing) => Some((Vec::new(), Some(reader))),
         Ok(Followed::End(status)) => {

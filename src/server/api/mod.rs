@@ -13,6 +13,7 @@ mod executions;
 mod extract;
 mod idempotency;
 mod jobs;
+mod live;
 mod logs;
 mod me;
 mod schedules;

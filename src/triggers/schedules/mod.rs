@@ -16,6 +16,7 @@ mod state;
 mod tests;
 pub mod timetable;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,22 +97,30 @@ impl Schedules {
     /// Notes the schedules of the settings, and forgets those that they have no
     /// more. Of hosts with other settings, the one that began last is believed.
     pub async fn begin(&self) -> sqlx::Result<()> {
+        let mut known = self.store().read(|connection| Box::pin(rows::of_settings(connection))).await?;
         for place in self.places().iter() {
-            let tenant = place.tenant.id.clone();
-            let (own, now) = (place.own().to_vec(), self.store().now());
+            let (tenant, now) = (place.tenant.id.clone(), self.store().now());
+            let mut gone: HashMap<String, State> = known.remove(&tenant).unwrap_or_default();
+            let mut changed = Vec::new();
+            for script in place.own() {
+                let Some(cron) = &script.cron else { continue };
+                let before = gone.remove(&script.id);
+                if Some(State::following(before.clone(), cron.clone(), true, now)) != before {
+                    changed.push((script.id.clone(), cron.clone()));
+                }
+            }
+            if gone.is_empty() && changed.is_empty() {
+                continue;
+            }
             let noted: sqlx::Result<()> = self
                 .store()
                 .write(&place.tenant.id, move |connection| {
                     Box::pin(async move {
-                        for known in rows::of_settings(connection, &tenant).await? {
-                            if !own.iter().any(|script| script.id == known && script.cron.is_some()) {
-                                rows::delete(connection, &tenant, &known).await?;
-                            }
+                        for script in gone.keys() {
+                            rows::delete(connection, &tenant, script).await?;
                         }
-                        for script in own {
-                            if let Some(cron) = &script.cron {
-                                note(connection, &tenant, &script.id, false, cron, true, now).await?;
-                            }
+                        for (script, cron) in &changed {
+                            note(connection, &tenant, script, false, cron, true, now).await?;
                         }
                         Ok(())
                     })

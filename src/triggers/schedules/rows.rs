@@ -1,6 +1,6 @@
 //! The queries of the tables that hold schedules and their ticks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use sqlx::any::AnyArguments;
@@ -94,12 +94,25 @@ pub async fn delete(connection: &mut Connection, tenant: &str, script: &str) -> 
     Ok(())
 }
 
-/// The scripts of the settings that a tenant has schedules of.
-pub async fn of_settings(connection: &mut Connection, tenant: &str) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar("SELECT script FROM schedules WHERE tenant = $1 AND stored = 0")
-        .bind(tenant)
-        .fetch_all(connection)
-        .await
+/// The schedules of the settings' scripts, by tenant and script.
+pub async fn of_settings(connection: &mut Connection) -> sqlx::Result<HashMap<String, HashMap<String, State>>> {
+    #[derive(FromRow)]
+    struct Row {
+        tenant: String,
+        script: String,
+        #[sqlx(flatten)]
+        state: StateRow,
+    }
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT tenant, script, cron, enabled, paused, settled_to, next_at FROM schedules WHERE stored = 0",
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut found: HashMap<String, HashMap<String, State>> = HashMap::new();
+    for Row { tenant, script, state } in rows {
+        found.entry(tenant).or_default().insert(script, state.read()?);
+    }
+    Ok(found)
 }
 
 /// Tenants with the times of ticks up to some time, the first ones first.

@@ -1,5 +1,3 @@
-use std::collections::HashMap;
-
 use super::cron::{CatchUp, Overlap};
 use super::*;
 use crate::settings::{MetricsSettings, TenantSettings};

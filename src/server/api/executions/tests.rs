@@ -180,7 +180,7 @@ async fn what_runs_is_followed_and_stopped(kind: Kind) {
     let executions = host.host.executions();
     let key = crate::executions::Key { tenant: "acme".into(), id: "1".into() };
     loop {
-        match executions.follow(&key, 0).await.unwrap() {
+        match executions.follow(&key, 0, None).await.unwrap() {
             crate::executions::Followed::Lines(..) => break,
             _ => tokio::task::yield_now().await,
         }

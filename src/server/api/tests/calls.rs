@@ -3,6 +3,7 @@
 use super::*;
 
 on_both_databases!(
+    a_run_says_how_far_it_is,
     an_application_calls_a_script,
     a_run_says_how_it_ended,
     a_stored_script_answers_http_requests,
@@ -153,4 +154,42 @@ async fn scripts_of_the_settings_are_only_read(kind: Kind) {
     let routed = json!({ "name": "b", "type": "http", "http": { "path": "/double", "methods": ["POST"] } });
     assert_eq!(host.ask("ann", "POST", "/api/scripts", routed.clone()).await.code(), "route_taken");
     assert_eq!(host.ask("gus", "POST", "/api/scripts", routed).await.status, 201, "it is acme's alone");
+}
+
+async fn a_run_says_how_far_it_is(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
+    let source = "export default (total) => {
+        console.log('begins');
+        if (total === null) throw new RangeError('of nothing');
+        for (let done = 1; done <= total; done += 1) execution.progress(done, total, `order ${done}`);
+        return total;
+    }";
+    host.add(json!({ "name": "long", "type": "embedded" }), &[source]).await;
+    host.deploy("long", 1).await;
+    let run = async |body: Value| {
+        let headers = [("content-type", "application/json"), ("accept", "text/event-stream")];
+        host.send("ann", "POST", "/api/scripts/long/run", &headers, body.to_string()).await
+    };
+    let events = |text: &str| -> Vec<(String, Value)> {
+        let event = |text: &str| {
+            let (kind, data) = text.strip_prefix("event: ")?.split_once("\ndata: ")?;
+            Some((kind.to_owned(), serde_json::from_str(data).unwrap()))
+        };
+        text.split("\n\n").filter_map(event).collect()
+    };
+    let answer = run(json!({ "input": 300 })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let events_of_it = events(&answer.text);
+    let [.., (progress, said), (end, ended)] = events_of_it.as_slice() else { panic!("{}", answer.text) };
+    assert_eq!((progress.as_str(), end.as_str()), ("progress", "end"));
+    assert_eq!(*said, json!({ "done": 300.0, "total": 300.0, "message": "order 300" }));
+    assert!(events_of_it.len() < 10, "what is said often is told seldom");
+    assert_eq!((&ended["status"], &ended["result"]), (&json!("completed"), &json!(300)));
+    assert_eq!(ended["logs"][0]["message"], "begins");
+
+    let failed = events(&run(json!({})).await.text);
+    assert_eq!((failed[0].0.as_str(), &failed[0].1["error"]["name"]), ("end", &json!("RangeError")));
+    // What is refused before it begins is no stream.
+    let refused = run(json!({ "version": 7 })).await;
+    assert_eq!(refused.status, 404, "{}", refused.text);
 }

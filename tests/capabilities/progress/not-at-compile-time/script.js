@@ -1,0 +1,5 @@
+execution.progress(1, 2);
+
+function main() {
+    return 1;
+}
