@@ -1,6 +1,6 @@
-//! Events through the queue to a handler that does one storage write, on SQLite
-//! and on PostgreSQL, beside queues of npm on the same PostgreSQL in the same run.
-//! Prints rates; asserts nothing, because a machine's noise is no failure. Needs
+//! Events, from publishing to a handler that does one storage write, on SQLite and
+//! on PostgreSQL; and jobs alone, put in as the queues of npm that are measured
+//! beside them on the same PostgreSQL in the same run. Prints rates; asserts nothing, because a machine's noise is no failure. Needs
 //! the server that `tests/with-postgres` starts, with AIRLOCK_TEST_DURABLE set for
 //! a server that writes to the disk as it does by default, and the peers that
 //! `npm ci` installs.
@@ -17,19 +17,25 @@ use std::time::{Duration, Instant};
 
 use airlock::host::Host;
 use airlock::queue::{Filter, NewJob, Trigger, Workers};
+use airlock::runtime::limits::Limits;
 use airlock::settings::Settings;
+use airlock::tenant::User;
+use airlock::triggers::events::{New, Publisher};
+use futures_util::future::join_all;
 use support::bar;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const EVENTS: usize = 20_000;
-/// Events that are put in with one statement, by the peers too.
+/// What is put in at a time, by the peers too.
 const BATCH: usize = 100;
 const ROUNDS: usize = 3;
 const TENANT: &str = "bench";
+const NAMES: [&str; 6] =
+    ["events on SQLite", "events on PostgreSQL", "jobs on SQLite", "jobs on PostgreSQL", "pg-boss", "graphile-worker"];
 
-const HANDLER: &str = "// @airlock storage: *
-export default async (event) => { await storage.set('event:' + event.n, event); };";
+const HANDLER: &str = "// @airlock capabilities: storage
+export default async (event) => { await storage.set('event:' + event.id, event); };";
 
 /// A host with the handler. `store` is a setting.
 async fn host(place: &Path, name: &str, store: &str) -> Result<Arc<Host>> {
@@ -37,9 +43,9 @@ async fn host(place: &Path, name: &str, store: &str) -> Result<Arc<Host>> {
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("handle.js"), HANDLER)?;
     let settings = format!(
-        "data = \"data\"\n{store}\n[queue]\nconcurrency = 128\n[quotas]\nconcurrent_calls = 64\n\
+        "data = \"data\"\n{store}\n[queue]\nconcurrency = 128\n[quotas]\nconcurrent_calls = 64\nevents_per_minute = 0\n\
          [[tenants]]\nid = \"{TENANT}\"\n\
-         [[scripts]]\nname = \"handle\"\ntype = \"event\"\nfile = \"handle.js\"\ngrants = {{ storage = [\"*\"] }}\n"
+         [[scripts]]\nname = \"handle\"\ntype = \"event\"\nevent = {{ events = [\"order.created\"] }}\nfile = \"handle.js\"\ngrants = {{ capabilities = [\"storage\"] }}\n"
     );
     let file = folder.join("airlock.toml");
     std::fs::write(&file, settings)?;
@@ -51,18 +57,48 @@ async fn host(place: &Path, name: &str, store: &str) -> Result<Arc<Host>> {
     Ok(Arc::new(host))
 }
 
-/// Events a second, from the first one that is put in to the last that is handled.
-async fn rate(host: &Arc<Host>) -> Result<f64> {
+/// How work is put in.
+#[derive(Clone, Copy)]
+enum By {
+    /// Published by as many at a time as a batch has, each answered once it is
+    /// durable.
+    Events,
+    /// A batch with one write.
+    Jobs,
+}
+
+/// How many a second, from the first one that is put in to the last that is handled.
+async fn rate(host: &Arc<Host>, by: By) -> Result<f64> {
     let workers = Workers::start(host.clone());
     let account = host.process().quotas.account(TENANT);
+    let limits = Limits::default();
+    let publisher = Publisher::api(&User { id: "bench".into(), ..User::default() }, "bench");
     let began = Instant::now();
     for first in (0..EVENTS).step_by(BATCH) {
-        let event = |n: usize| NewJob {
-            input: Some(format!("{{\"n\":{n},\"total\":25}}")),
-            attempts: 5,
-            ..NewJob::new("handle", Trigger::Event)
-        };
-        host.queue().add(account.clone(), (first..first + BATCH).map(event).collect()).await?;
+        let batch = first..first + BATCH;
+        match by {
+            By::Events => {
+                let publish = batch.map(|n| {
+                    let new = New {
+                        name: "order.created".into(),
+                        data: format!("{{\"n\":{n},\"total\":25}}"),
+                        ..New::default()
+                    };
+                    host.process().events.publish(TENANT, &limits, &account, publisher.clone(), new)
+                });
+                for published in join_all(publish).await {
+                    published?;
+                }
+            }
+            By::Jobs => {
+                let job = |n: usize| NewJob {
+                    input: Some(format!("{{\"id\":{n},\"total\":25}}")),
+                    attempts: 5,
+                    ..NewJob::new("handle", Trigger::Event)
+                };
+                host.queue().add(account.clone(), batch.map(job).collect()).await?;
+            }
+        }
     }
     while !host.queue().list(TENANT, Filter::default(), None, 1).await?.is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -95,29 +131,29 @@ async fn main() -> Result<()> {
         return Ok(());
     }
     let place = tempfile::tempdir()?;
-    let (mut sqlite, mut postgres, mut boss, mut graphile) = (vec![], vec![], vec![], vec![]);
+    let mut measured = NAMES.map(|name| (name, Vec::new()));
     for round in 0..ROUNDS {
-        sqlite.push(rate(&host(place.path(), &format!("sqlite-{round}"), "").await?).await?);
-        let url = postgres::empty().await?;
-        let store = format!("[store]\nurl = {:?}", url.as_str());
-        postgres.push(rate(&host(place.path(), &format!("postgres-{round}"), &store).await?).await?);
-        boss.push(peer("pg-boss", postgres::empty().await?.as_str())?);
-        graphile.push(peer("graphile-worker", postgres::empty().await?.as_str())?);
+        let mut rates = Vec::new();
+        for by in [By::Events, By::Jobs] {
+            let name = |database: &str| format!("{database}-{}-{round}", by as u8);
+            rates.push(rate(&host(place.path(), &name("sqlite"), "").await?, by).await?);
+            let store = format!("[store]\nurl = {:?}", postgres::empty().await?.as_str());
+            rates.push(rate(&host(place.path(), &name("postgres"), &store).await?, by).await?);
+        }
+        rates.push(peer("pg-boss", postgres::empty().await?.as_str())?);
+        rates.push(peer("graphile-worker", postgres::empty().await?.as_str())?);
+        measured.iter_mut().zip(rates).for_each(|((_, all), rate)| all.push(rate));
     }
-    println!("events a second, medians of {ROUNDS} rounds of {EVENTS}");
-    let measured = [
-        ("Airlock on SQLite", median(sqlite)),
-        ("Airlock on PostgreSQL", median(postgres)),
-        ("pg-boss", median(boss)),
-        ("graphile-worker", median(graphile)),
-    ];
-    for (name, rate) in measured {
-        println!("  {name:24} {rate:9.0}");
-    }
-    let [(_, sqlite), (_, postgres), (_, boss), (_, graphile)] = measured;
+    println!("a second, medians of {ROUNDS} rounds of {EVENTS}");
+    let rates = measured.map(|(name, rates)| {
+        let rate = median(rates);
+        println!("  {name:28} {rate:9.0}");
+        rate
+    });
+    let [sqlite, postgres, _, jobs, boss, graphile] = rates;
     println!("\nratios");
-    println!("  on SQLite, a second       {}", bar(sqlite, 3_000.0, false));
-    println!("  on PostgreSQL, a second   {}", bar(postgres, 1_000.0, false));
-    println!("  PostgreSQL / faster peer  {}", bar(postgres / boss.max(graphile), 1.5, false));
+    println!("  events on SQLite, a second      {}", bar(sqlite, 3_000.0, false));
+    println!("  events on PostgreSQL, a second  {}", bar(postgres, 1_000.0, false));
+    println!("  jobs on PostgreSQL / peer       {}", bar(jobs / boss.max(graphile), 1.5, false));
     Ok(())
 }

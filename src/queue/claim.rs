@@ -3,8 +3,6 @@
 //! Tenants take turns. Of those that have jobs waiting, each gets a share of the
 //! room that the host has, and what some do not use goes to the others.
 
-use std::collections::HashMap;
-
 use sqlx::AssertSqlSafe;
 
 use super::{State, argument};
@@ -13,8 +11,9 @@ use crate::store::{Connection, Kind};
 
 /// Jobs whose time has come, of one look.
 const DUE: i64 = 500;
-/// Tenants of one look.
+/// Tenants of one look that get something, and those among which they are sought.
 const TENANTS: usize = 64;
+const SOUGHT: usize = 1_000;
 /// An argument that is larger is read when the call begins: a batch of them would
 /// be too much to hold.
 const SMALL: i64 = 64 << 10;
@@ -79,20 +78,23 @@ impl Look<'_> {
             return Ok(None);
         }
         promote(connection, self.now).await?;
-        let mut tenants = waiting(connection, self.after, TENANTS).await?;
-        if tenants.len() < TENANTS {
-            let first = waiting(connection, "", TENANTS - tenants.len()).await?;
-            tenants.extend(first.into_iter().take_while(|tenant| tenant.as_str() <= self.after));
+        let mut names = waiting(connection, self.after, SOUGHT).await?;
+        if names.len() < SOUGHT {
+            let first = waiting(connection, "", SOUGHT - names.len()).await?;
+            names.extend(first.into_iter().take_while(|tenant| tenant.as_str() <= self.after));
         }
-        let mut found = Found { last: self.after.to_owned(), ..Found::default() };
+        let mut found = Found { last: names.last().cloned().unwrap_or_default(), ..Found::default() };
+        let rooms = names.into_iter().map(|name| {
+            let room = (self.room)(&name);
+            (name, room)
+        });
+        let mut tenants: Vec<(String, usize)> = rooms.filter(|(_, room)| *room > 0).collect();
+        tenants.truncate(TENANTS.min(self.most));
         let share = (self.most / tenants.len().max(1)).max(1);
-        let mut rooms: HashMap<&str, usize> = HashMap::new();
         // First each gets its share, then whoever has more takes what is left.
         for (round, share) in [share, self.most].into_iter().enumerate() {
-            for tenant in &tenants {
-                let left = self.most - found.jobs.len();
-                let room = rooms.entry(tenant).or_insert_with(|| (self.room)(tenant));
-                let wanted = share.min(left).min(*room);
+            for (tenant, room) in &mut tenants {
+                let wanted = share.min(self.most - found.jobs.len()).min(*room);
                 if wanted == 0 {
                     continue;
                 }

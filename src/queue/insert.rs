@@ -37,32 +37,30 @@ struct Row<'a> {
     state: State,
 }
 
-/// Queues jobs of a tenant, whose turn this must be: [`Store::write`] or
-/// [`Store::write_all`]. Afterwards, [`Queue::wake`] spares them the wait for the
-/// next look.
+/// Queues jobs of a tenant, whose turn this must be: [`Store::write`].
+/// Afterwards, [`Queue::wake`] spares them the wait for the next look.
 ///
 /// [`Store::write`]: crate::store::Store::write
-/// [`Store::write_all`]: crate::store::Store::write_all
 /// [`Queue::wake`]: super::Queue::wake
 pub async fn insert(connection: &mut Connection, tenant: &str, now: Millis, jobs: &[NewJob]) -> sqlx::Result<Inserted> {
     let ids: Vec<String> =
         jobs.iter().map(|job| job.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string())).collect();
     let mut new = HashSet::new();
-    let mut plain = Vec::new();
+    let mut unordered = Vec::new();
     for (id, job) in ids.iter().zip(jobs) {
         let row = |state| Row { id: id.clone(), job, state };
         let state = State::at(job.run_at.unwrap_or(now), now);
         match &job.order_key {
-            None => plain.push(row(state)),
+            None => unordered.push(row(state)),
             // Each may be behind the one before it here.
             Some(key) => {
-                let behind = order::is_behind(connection, tenant, &job.script, key).await?;
+                let behind = order::is_behind(connection, tenant, &plain(&job.script), &plain(key)).await?;
                 let row = row(if behind { State::Blocked } else { state });
                 new.extend(insert_some(connection, tenant, now, &[row], &INSERTS[INSERTS.len() - 1]).await?);
             }
         }
     }
-    let mut rows = plain.as_slice();
+    let mut rows = unordered.as_slice();
     for (size, sql) in SIZES.iter().zip(&*INSERTS) {
         while let Some((some, rest)) = rows.split_at_checked(*size) {
             rows = rest;
@@ -118,22 +116,23 @@ async fn insert_some(
 fn values(tenant: &str, now: Millis, rows: &[Row<'_>]) -> Result<AnyArguments, BoxDynError> {
     let mut values = AnyArguments::default();
     values.reserve(rows.len() * COLUMNS, 0);
+    let text = |text: &Option<String>| text.as_deref().map(plain);
     for Row { id, job, state } in rows {
         values.add(tenant.to_owned())?;
-        values.add(id.clone())?;
-        values.add(job.script.clone())?;
+        values.add(plain(id))?;
+        values.add(plain(&job.script))?;
         values.add(job.trigger.name().to_owned())?;
-        values.add(job.entry.clone())?;
+        values.add(text(&job.entry))?;
         values.add(job.version)?;
         values.add(job.input.clone())?;
-        values.add(job.cause.clone())?;
+        values.add(text(&job.cause))?;
         values.add(job.depth)?;
         values.add(job.caller.as_ref().map(serde_json::to_string).transpose()?)?;
         values.add(state.name().to_owned())?;
         values.add(job.priority)?;
         values.add(job.run_at.unwrap_or(now))?;
-        values.add(job.order_key.clone())?;
-        values.add(job.dedup_key.clone())?;
+        values.add(text(&job.order_key))?;
+        values.add(text(&job.dedup_key))?;
         values.add(0_i64)?;
         values.add(job.attempts.max(1))?;
         values.add(job.bytes())?;
@@ -141,6 +140,11 @@ fn values(tenant: &str, now: Millis, rows: &[Row<'_>]) -> Result<AnyArguments, B
         values.add(now)?;
     }
     Ok(values)
+}
+
+/// As the database takes it.
+fn plain(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// The id of the job that stands in another's place.
@@ -151,7 +155,7 @@ async fn known(connection: &mut Connection, tenant: &str, id: String, dedup_key:
     )
     .bind(tenant)
     .bind(&id)
-    .bind(key)
+    .bind(plain(key))
     .fetch_optional(connection)
     .await?;
     Ok(known.unwrap_or(id))

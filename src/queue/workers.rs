@@ -338,7 +338,7 @@ impl Crew {
     /// Says that this host lives, and takes care of what the dead have left,
     /// until it is told to stop.
     async fn live(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
-        let mut renewed = Instant::now() - self.settings.heartbeat;
+        let mut renewed = Instant::now();
         let (mut looked, mut kept_house) = (Instant::now(), Instant::now());
         // A host that drains lives: it is told to stop, and ends with the process.
         loop {

@@ -131,20 +131,7 @@ impl Store {
         T: Send + 'static,
         E: From<sqlx::Error> + Send + 'static,
     {
-        self.writer.write([tenant], work).await
-    }
-
-    /// As [`write`](Store::write), for what is several tenants'.
-    pub async fn write_all<T, E>(
-        &self,
-        tenants: impl IntoIterator<Item = impl AsRef<str>>,
-        work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<sqlx::Error> + Send + 'static,
-    {
-        self.writer.write(tenants, work).await
+        self.writer.write(Some(tenant), work).await
     }
 
     /// As [`write`](Store::write), in nobody's turn: for rows of any tenants that
@@ -159,7 +146,7 @@ impl Store {
         T: Send + 'static,
         E: From<sqlx::Error> + Send + 'static,
     {
-        self.writer.write([""; 0], work).await
+        self.writer.write(None, work).await
     }
 }
 

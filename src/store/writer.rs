@@ -31,8 +31,8 @@ const BATCH: usize = 64;
 pub struct Writer(Arc<[mpsc::UnboundedSender<Write>]>);
 
 struct Write {
-    /// Of all tenants whose it is.
-    turns: Vec<Turn>,
+    /// None: nobody's.
+    turn: Option<Turn>,
     work: Work,
 }
 
@@ -72,10 +72,10 @@ impl Writer {
         Writer(queues.collect())
     }
 
-    /// Writes in the turns of some tenants, or of none.
+    /// Writes in a tenant's turn, or in nobody's.
     pub async fn write<T, E>(
         &self,
-        tenants: impl IntoIterator<Item = impl AsRef<str>>,
+        tenant: Option<&str>,
         work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -97,15 +97,15 @@ impl Writer {
                 Done { keep, tell }
             })
         });
-        let turns: Vec<Turn> = tenants.into_iter().map(|tenant| Turn::of(tenant.as_ref())).collect();
-        let queue = self.queue(turns.first());
+        let turn = tenant.map(Turn::of);
+        let queue = self.queue(turn);
         // Either fails where the host shuts down, or the work has panicked.
-        queue.and_then(|queue| queue.send(Write { turns, work }).ok()).ok_or(sqlx::Error::WorkerCrashed)?;
+        queue.and_then(|queue| queue.send(Write { turn, work }).ok()).ok_or(sqlx::Error::WorkerCrashed)?;
         answered.await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 
     /// The last is for those in nobody's turn, where there is more than one.
-    fn queue(&self, turn: Option<&Turn>) -> Option<&mpsc::UnboundedSender<Write>> {
+    fn queue(&self, turn: Option<Turn>) -> Option<&mpsc::UnboundedSender<Write>> {
         let tenants = self.0.len().saturating_sub(1).max(1);
         match turn {
             Some(turn) => self.0.get(turn.0.rem_euclid(tenants as i64) as usize),
@@ -191,7 +191,7 @@ async fn perform(write: Write, connection: &mut Connection, done: &mut Vec<Done>
 /// the default level each statement sees what was committed before it, and so
 /// all that was written in turns before this.
 fn begin(batch: &[Write]) -> String {
-    let mut turns: Vec<Turn> = batch.iter().flat_map(|write| write.turns.iter().copied()).collect();
+    let mut turns: Vec<Turn> = batch.iter().filter_map(|write| write.turn).collect();
     turns.sort_unstable();
     turns.dedup();
     let mut sql = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned();
@@ -257,26 +257,18 @@ mod tests {
         assert_eq!(items(&store).await, 1);
     }
 
-    async fn writes_for_all_and_for_none_end_whatever_the_others_do(kind: Kind) {
+    async fn what_is_in_nobodys_turn_waits_for_no_tenant(kind: Kind) {
         let store = Store::fresh(kind).await;
-        let both = |first: &'static str, second: &'static str| {
-            store.write_all([first, second], move |connection| {
-                Box::pin(async move {
-                    for tenant in [first, second] {
-                        usage::add(connection, tenant, Room::Outbox, ONE).await?;
-                    }
-                    Ok::<(), sqlx::Error>(())
-                })
+        let adds = join_all((0..30).map(|_| add(&store, || Ok(()))));
+        let freely = join_all((0..30).map(|_| {
+            store.write_without_turn(|connection| {
+                Box::pin(async move { sqlx::query_scalar("SELECT 1").fetch_one(connection).await })
             })
-        };
-        let pairs = join_all((0..30).map(|n| if n % 2 == 0 { both("a", "b") } else { both("b", "a") }));
-        let single = join_all((0..30).map(|_| add(&store, || Ok(()))));
-        let none = store.write_without_turn(|connection| {
-            Box::pin(async move { sqlx::query_scalar("SELECT 1").fetch_one(connection).await })
-        });
-        let (pairs, single, none): (Vec<_>, Vec<_>, sqlx::Result<i32>) = tokio::join!(pairs, single, none);
-        assert!(pairs.iter().chain(&single).all(Result::is_ok), "{pairs:?} {single:?}");
-        assert_eq!((items(&store).await, none.unwrap()), (60, 1));
+        }));
+        let (adds, freely): (Vec<_>, Vec<sqlx::Result<i32>>) = tokio::join!(adds, freely);
+        assert!(adds.iter().all(Result::is_ok), "{adds:?}");
+        assert!(freely.iter().all(|one| one.as_ref().is_ok_and(|one| *one == 1)), "{freely:?}");
+        assert_eq!(items(&store).await, 30);
     }
 
     async fn an_operation_that_is_not_polled_holds_nobody_up(kind: Kind) {
@@ -298,7 +290,7 @@ mod tests {
         of_a_batch_only_the_failed_is_undone,
         a_write_that_nobody_waits_for_any_more_is_not_begun,
         an_operation_that_is_not_polled_holds_nobody_up,
-        writes_for_all_and_for_none_end_whatever_the_others_do,
+        what_is_in_nobodys_turn_waits_for_no_tenant,
     );
 
     /// Never says that something is written which is not.

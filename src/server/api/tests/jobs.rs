@@ -116,6 +116,8 @@ async fn what_is_to_run_at_a_time_can_be_taken_back(kind: Kind) {
     assert_eq!(host.status("POST", &format!("/api/executions/{now}/cancel")).await.0, 202);
     assert_eq!(ids("").await, [""; 0]);
 
+    // No database takes that.
+    assert!(!host.queue(json!({ "wait": false, "entry": "a\0b" })).await.is_empty());
     for (body, field) in [
         (json!({ "at": "tomorrow" }), "at"),
         (json!({ "at": at, "wait": true }), "wait"),
