@@ -490,16 +490,20 @@ async fn what_somebody_stopped_is_over(kind: Kind) {
 
 async fn workers_do_jobs_until_they_are_told_to_stop(kind: Kind) {
     // One sandbox, so that the second job waits for it.
-    let more = "[sandboxes]\ncount = 1\n[queue]\nconcurrency = 8";
+    let more = "[sandboxes]\ncount = 1\n[queue]\nconcurrency = 8\n[quotas]\nconcurrent_calls = 2";
     let scene = Scene::with(kind, more).await;
     let workers = Workers::start(scene.host.clone());
     let other = scene.another().await;
     // Queued by another host, which tells this one.
     other.insert("a", (0..50).map(job).collect()).await;
     other.host.queue().wake();
-    while !scene.states("a").await.is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let all = async {
+        while !scene.states("a").await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    // Two at a time, one after the other: the next look is when there is room.
+    tokio::time::timeout(std::time::Duration::from_secs(15), all).await.expect("it waits for the poll");
     assert_eq!(scene.executions("a").await.len(), 50);
 
     scene.insert("a", vec![to("wait", 500), to("wait", 501)]).await;

@@ -129,7 +129,8 @@ impl Crew {
                 match self.claim(room, &after).await {
                     Ok(found) => {
                         pause = Pause::default();
-                        more = found.jobs.len() >= room || found.full;
+                        // A tenant may have more than it had room for.
+                        more = found.full || !found.jobs.is_empty();
                         after = found.last;
                         wait = found.wait;
                         for job in found.jobs {
