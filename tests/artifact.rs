@@ -114,8 +114,10 @@ fn interface(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
 fn imports_nothing_but_airlocks_interfaces_and_exports_only_invoke() {
     let (mut imports, exports) = interface(&fixture().artifact);
     imports.sort();
-    let expected =
-        ["context", "db", "events", "http", "log", "secrets", "services", "storage", "tasks", "types", "utils"];
+    let expected = [
+        "context", "db", "events", "http", "log", "progress", "secrets", "services", "storage", "tasks", "types",
+        "utils",
+    ];
     assert_eq!(imports, expected.map(|name| format!("airlock:script/{name}@0.1.0")));
     assert_eq!(exports, ["invoke"]);
 }

@@ -377,7 +377,7 @@ fn compile_writes_what_run_and_inspect_read() {
 
     let found = folder.airlock(&["inspect", "greet.wasm", "--json"]).is(0).json();
     let imports: Vec<_> = found["imports"].as_array().unwrap().iter().map(|import| import.as_str().unwrap()).collect();
-    assert!(imports.len() == 11 && imports.iter().all(|import| import.starts_with("airlock:script/")), "{imports:?}");
+    assert!(imports.len() == 12 && imports.iter().all(|import| import.starts_with("airlock:script/")), "{imports:?}");
     assert_eq!(found["exports"], serde_json::json!(["invoke"]));
     assert_eq!(found["script"]["file"], "greet.js");
     assert_eq!(found["script"]["entries"], serde_json::json!(["main"]));

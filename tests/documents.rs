@@ -52,7 +52,7 @@ fn the_declarations_cover_what_scripts_see() {
     let declarations: String = ["airlock.d.ts".to_owned()]
         .into_iter()
         .chain(
-            ["context", "db", "events", "http", "log", "secrets", "services", "storage", "tasks", "utils"]
+            ["context", "db", "events", "http", "log", "progress", "secrets", "services", "storage", "tasks", "utils"]
                 .map(|name| format!("{name}/{name}.d.ts")),
         )
         .map(|path| read(&format!("guest/src/{path}")))
