@@ -15,6 +15,8 @@ use crate::tenant::{Cause, Identity};
 
 /// A tenant with so many jobs is told no more until some are done.
 const MOST_JOBS: i64 = 20_000;
+/// Scripts that are told of one thing.
+const MOST_HANDLERS: usize = 100;
 
 /// Bytes of an error's message.
 const ERROR: usize = 1_000;
@@ -112,6 +114,7 @@ impl Outbox {
         let new = New { name: name.to_owned(), data: data.to_string(), dedup_key, ..New::default() };
         let mut handlers = self.handlers(tenant, &new);
         handlers.retain(|(handler, _)| handler.id != script);
+        handlers.truncate(MOST_HANDLERS);
         if handlers.is_empty() {
             return Ok(false);
         }
