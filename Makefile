@@ -28,7 +28,7 @@ test: install
 	cargo fmt --check
 	cargo fmt --check --manifest-path guest/Cargo.toml
 	cargo clippy --all-targets --locked -- --deny warnings
-	if cargo nextest --version >/dev/null 2>&1; then tests/with-postgres cargo nextest run --locked; else tests/with-postgres cargo test --locked; fi
+	if cargo nextest --version >/dev/null 2>&1; then tests/with-postgres cargo nextest run --locked --features otel; else tests/with-postgres cargo test --locked --features otel; fi
 
 test-api: install
 	tests/with-postgres tests/schemathesis

@@ -35,6 +35,7 @@ use crate::store::{self, Migrated, Store, expiry};
 use crate::tenant::quota::{Admission, Exceeded, Ledger, Refusal};
 use crate::tenant::token::Tokens;
 use crate::tenant::{Authority, Identity, People, Permissions, User};
+use crate::traces::Traces;
 use crate::triggers::events::Outbox;
 use crate::triggers::schedules::Schedules;
 
@@ -57,6 +58,8 @@ pub struct Host {
     tokens: Arc<Tokens>,
     jwt: Option<Arc<Jwt>>,
     webhooks: Arc<Webhooks>,
+    /// None: nobody is told.
+    traces: Option<Arc<Traces>>,
     store: Store,
     /// By the script's name.
     programs: HashMap<String, Loaded>,
@@ -150,6 +153,13 @@ impl Host {
     /// What checks the signatures of other services.
     pub fn webhooks(&self) -> &Arc<Webhooks> {
         &self.webhooks
+    }
+
+    /// Sends the spans that wait to be sent.
+    pub async fn flush_traces(&self) {
+        let Some(traces) = self.traces.clone() else { return };
+        // Err where it has panicked.
+        let _ = tokio::task::spawn_blocking(move || traces.flush()).await;
     }
 
     /// The host's own database.
@@ -270,12 +280,14 @@ impl Host {
         _admission: Admission,
     ) -> (Recording, Result<Outcome, Busy>) {
         let trace = Trace::of(&run.identity.execution.id, run.origin.parent);
-        let recording = self.executions.begin(run.identity.clone(), run.origin, trace);
+        let trace = if self.traces.is_some() { trace.map(Trace::kept) } else { trace };
+        let recording = self.executions.begin(run.identity.clone(), run.origin, trace, self.traces.clone());
         let mut call = Call::new(run.identity, run.limits, self.process.clone(), run.grant);
         call.held.log.sink = recording.sink(run.sink);
         call.control = recording.control();
         call.held.progress = recording.progress();
         call.trace = trace;
+        call.traces.clone_from(&self.traces);
         let outcome = sandbox::run(&self.engine, program, call, run.entry.as_deref(), run.input).await;
         (recording, outcome)
     }
@@ -326,7 +338,7 @@ impl Host {
     /// An attempt of a job whose script cannot be called.
     pub(crate) fn fail(&self, identity: Arc<Identity>, origin: Origin, reason: &str) -> Attempt {
         let outcome = Outcome::unavailable(reason);
-        let ending = self.executions.begin(identity, origin, None).hand_over(&Ok(outcome.clone()));
+        let ending = self.executions.begin(identity, origin, None, None).hand_over(&Ok(outcome.clone()));
         ending.map_or(Attempt::PutOff(AGAIN), |ending| Attempt::Ended(Box::new(outcome), ending))
     }
 
@@ -460,6 +472,7 @@ impl Builder {
         let process = Arc::new(process(&mut self, store.clone(), outbox, metrics).await?);
         let settings = Arc::new(self.settings);
         let tokens = Arc::new(Tokens::new(store.clone()));
+        let traces = settings.traces.as_deref().map(Traces::new).transpose().context("[traces]")?.map(Arc::new);
         let webhooks = Arc::new(Webhooks::new(store.clone(), process.clone()));
         tokio::spawn(expiry::keep_house(Arc::downgrade(&process), store.clone()));
         let jwt = settings.jwt.clone().map(Jwt::new).transpose()?.map(Arc::new);
@@ -488,6 +501,7 @@ impl Builder {
             tokens,
             jwt,
             webhooks,
+            traces,
             store,
             programs: HashMap::new(),
         };

@@ -37,4 +37,5 @@ pub mod server;
 pub mod settings;
 pub mod store;
 pub mod tenant;
+mod traces;
 pub mod triggers;

@@ -101,6 +101,7 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
     }
     // What ended last is on record before this does.
     host.executions().settle().await;
+    host.flush_traces().await;
     Ok(())
 }
 

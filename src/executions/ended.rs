@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,6 +12,7 @@ use crate::metrics::{Metrics, Ran};
 use crate::runtime::outcome::{self, LimitInfo, Outcome, ScriptError};
 use crate::runtime::sandbox::Busy;
 use crate::store::clock::Millis;
+use crate::traces;
 
 /// Bytes of all that wait. From half of it on, log lines and results are left
 /// out; beyond, whole executions.
@@ -108,6 +109,31 @@ impl Ended {
             limit: self.limit.as_ref().map(|limit| limit.name.as_str()),
             duration: self.duration,
             used: running.control.read(),
+        });
+        self.trace();
+    }
+
+    /// Makes its span.
+    fn trace(&self) {
+        let running = &self.running;
+        let Some((traces, trace)) = running.traces.as_ref().zip(running.trace) else { return };
+        let used = running.control.read();
+        let since = Duration::from_millis(u64::try_from(running.started_at).unwrap_or_default());
+        traces.execution(&traces::Execution {
+            trace,
+            id: &running.identity.execution.id,
+            tenant: &running.identity.tenant.id,
+            script: &running.identity.script.name,
+            version: running.origin.version,
+            trigger: running.trigger(),
+            status: self.status.name(),
+            failed: self.status != Status::Completed,
+            began: UNIX_EPOCH + since,
+            waited: used.waited,
+            ran: self.duration,
+            fuel: used.fuel,
+            memory_bytes: used.memory_bytes,
+            host_calls: used.host_calls,
         });
     }
 

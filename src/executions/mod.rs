@@ -45,6 +45,7 @@ use crate::settings::ExecutionSettings;
 use crate::store::Store;
 use crate::store::clock::Millis;
 use crate::tenant::Identity;
+use crate::traces::Traces;
 use crate::triggers::events::Outbox;
 use ended::{Ended, Load, Message};
 use live::Registry;
@@ -78,6 +79,7 @@ pub struct Running {
     identity: Arc<Identity>,
     origin: Origin,
     trace: Option<Trace>,
+    traces: Option<Arc<Traces>>,
     started_at: Millis,
     began: Instant,
     control: Arc<Control>,
@@ -133,11 +135,18 @@ impl Executions {
     }
 
     /// Records a call from now on.
-    pub fn begin(&self, identity: Arc<Identity>, origin: Origin, trace: Option<Trace>) -> Recording {
+    pub(crate) fn begin(
+        &self,
+        identity: Arc<Identity>,
+        origin: Origin,
+        trace: Option<Trace>,
+        traces: Option<Arc<Traces>>,
+    ) -> Recording {
         let running = Arc::new(Running {
             identity,
             origin,
             trace,
+            traces,
             started_at: self.0.store.now(),
             began: Instant::now(),
             control: Arc::default(),

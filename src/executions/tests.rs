@@ -44,7 +44,7 @@ impl Scene {
         let mut identity = Identity::clone(&fixture::identity(tenant));
         identity.execution.id = id.to_owned();
         change(&mut identity);
-        self.executions.begin(Arc::new(identity), Origin::default(), None)
+        self.executions.begin(Arc::new(identity), Origin::default(), None, None)
     }
 
     fn ran(&self, tenant: &str, id: &str) {
@@ -139,7 +139,7 @@ async fn what_ended_is_on_record(kind: Kind) {
     };
     let identity = fixture::identity("acme");
     let trace = Trace::of("0190163d-8694-7398-9a53-b2f3ea0b5c1d", origin.parent);
-    let recording = scene.executions.begin(identity, origin, trace);
+    let recording = scene.executions.begin(identity, origin, trace, None);
     scene.clock.advance(50);
     recording.end(&Ok(completed(r#"{"total":7}"#)));
     let execution = scene.get("acme", "execution-1").await.unwrap();

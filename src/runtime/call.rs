@@ -13,6 +13,7 @@ use super::trace::Trace;
 use crate::capabilities;
 use crate::tenant::Identity;
 use crate::tenant::quota::Account;
+use crate::traces::{HostCall, Traces};
 
 /// The data of a call's store. Every capability's host functions are
 /// implemented on it.
@@ -32,6 +33,8 @@ pub struct Call {
     pub control: Arc<Control>,
     /// The trace that the call is part of, for what it asks of others.
     pub trace: Option<Trace>,
+    /// Who is told what the call asks of the host, and how long that takes.
+    pub traces: Option<Arc<Traces>>,
     /// When waiting operations and loops are interrupted.
     pub soft_deadline: Instant,
     /// When the call is stopped for good.
@@ -99,6 +102,7 @@ impl Call {
             operations: Operations::default(),
             control: Arc::default(),
             trace: None,
+            traces: None,
             soft_deadline,
             hard_deadline,
             hits: Vec::new(),
@@ -115,9 +119,11 @@ impl Call {
     }
 
     /// Begins a host operation that ends no later than the call's soft
-    /// deadline. Counts it; over a limit, the operation fails at once.
+    /// deadline. Counts it; over a limit, the operation fails at once. `name` is
+    /// what a script calls it.
     pub fn start<T: Send + 'static>(
         &mut self,
+        name: &'static str,
         future: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Ticket {
         let refused = self
@@ -126,6 +132,14 @@ impl Call {
         match refused {
             Ok(()) => {
                 let timeout = self.limits.timeout;
+                let span = HostCall::begin(self.traces.as_ref(), self.trace, name);
+                let future = async move {
+                    let result = future.await;
+                    if let Some(span) = span {
+                        span.end(result.as_ref().err());
+                    }
+                    result
+                };
                 self.operations.start(future, self.soft_deadline, move || expired(timeout))
             }
             Err(failure) => self.refuse::<T>(failure),

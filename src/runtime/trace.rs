@@ -63,6 +63,32 @@ impl Trace {
         })
     }
 
+    /// The same where spans of it are kept: what begins here is to be kept
+    /// everywhere, what does not is the caller's to say.
+    pub fn kept(self) -> Trace {
+        Trace { flags: if self.parent.is_some() { self.flags } else { 1 }, ..self }
+    }
+
+    /// Whether spans of it are kept.
+    pub fn is_sampled(&self) -> bool {
+        self.flags & 1 == 1
+    }
+
+    /// The trace's id.
+    pub fn trace_bytes(&self) -> [u8; 16] {
+        self.trace
+    }
+
+    /// The id of the call's own span.
+    pub fn span_bytes(&self) -> [u8; 8] {
+        self.span
+    }
+
+    /// The id of the caller's.
+    pub fn parent_bytes(&self) -> Option<[u8; 8]> {
+        self.parent
+    }
+
     /// In hexadecimal, as traces are looked up.
     pub fn id(&self) -> String {
         hexadecimal::encode(&self.trace)

@@ -137,6 +137,7 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
         ("metrics.listen", metrics.listen.map_or_else(none, |address| address.to_string())),
         ("metrics.max_tenants", metrics.max_tenants.to_string()),
         ("metrics.max_scripts", metrics.max_scripts.to_string()),
+        ("traces.endpoint", settings.traces.clone().unwrap_or_else(none)),
         ("sandboxes.count", sandboxes.count.to_string()),
         ("sandboxes.wait", time(sandboxes.wait)),
         (

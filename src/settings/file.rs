@@ -77,6 +77,7 @@ struct File {
     queue: QueueTable,
     schedules: SchedulesTable,
     metrics: MetricsTable,
+    traces: TracesTable,
     smtp: Option<SmtpTable>,
     secrets: SecretsTable,
     tenants: Vec<TenantTable>,
@@ -146,6 +147,12 @@ struct MetricsTable {
     listen: Option<Spanned<String>>,
     max_tenants: Option<Spanned<Scalar>>,
     max_scripts: Option<Spanned<Scalar>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TracesTable {
+    endpoint: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -420,6 +427,7 @@ impl Reader<'_> {
         ] {
             *value = count(setting, 1..=MAX_SERIES)?.map_or(*value, |count| count as usize);
         }
+        settings.traces = file.traces.endpoint.as_ref().map(collector).transpose()?;
         settings.smtp = file.smtp.as_ref().map(smtp).transpose()?;
         settings.secrets = keys(&file.secrets.keys)?;
         settings.jwt = jwt::read(&file.auth, self.folder, &mut self.files)?;
@@ -852,6 +860,15 @@ fn address(text: &Spanned<String>) -> Result<SocketAddr, Fault> {
     text.as_ref().parse().map_err(|_| {
         Fault::new(text.span(), format!("`{}` is not an address and port", text.as_ref()))
             .help("write it as `127.0.0.1:8080`, or `0.0.0.0:8080` for every interface")
+    })
+}
+
+/// Where spans go.
+fn collector(text: &Spanned<String>) -> Result<String, Fault> {
+    let url = Url::parse(text.as_ref()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.map(String::from).ok_or_else(|| {
+        Fault::new(text.span(), "this is not the address of a collector")
+            .help("write it as `http://127.0.0.1:4318/v1/traces`")
     })
 }
 

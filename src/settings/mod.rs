@@ -72,6 +72,8 @@ pub struct Settings {
     pub queue: QueueSettings,
     pub schedules: ScheduleSettings,
     pub metrics: MetricsSettings,
+    /// Where spans are posted to, over OTLP; None: nowhere.
+    pub traces: Option<String>,
     pub smtp: Option<SmtpSettings>,
     /// The keys that secrets are encrypted with. Ids are unique.
     pub secrets: Keys,
@@ -395,6 +397,7 @@ impl Default for Settings {
             queue: QueueSettings::default(),
             schedules: ScheduleSettings::default(),
             metrics: MetricsSettings::default(),
+            traces: None,
             smtp: None,
             secrets: Keys::default(),
             tenants: Vec::new(),

@@ -30,12 +30,12 @@ impl Call {
         };
         match transaction {
             Some(id) => match self.held.db.transactions.get(&id).cloned() {
-                Some(transaction) => self.start(async move { transaction.run(statement).await }),
+                Some(transaction) => self.start("db.query", async move { transaction.run(statement).await }),
                 None => self.refuse::<Outcome>(ended()),
             },
             None => {
                 let (db, access, limits) = (self.process.db.clone(), self.access(), Arc::clone(&self.limits));
-                self.start(async move { db.run(&access, &limits, statement).await })
+                self.start("db.query", async move { db.run(&access, &limits, statement).await })
             }
         }
     }
@@ -97,7 +97,7 @@ impl Host for Call {
             return Ok(self.refuse::<Transaction>(failure));
         }
         let (db, access, limits) = (self.process.db.clone(), self.access(), Arc::clone(&self.limits));
-        Ok(self.start(async move { db.begin(&access, &limits).await }))
+        Ok(self.start("db.begin", async move { db.begin(&access, &limits).await }))
     }
 
     fn take_begin(&mut self, ticket: Ticket) -> wasmtime::Result<Result<u32, Failure>> {
@@ -106,7 +106,7 @@ impl Host for Call {
 
     fn start_end(&mut self, transaction: u32, commit: bool) -> wasmtime::Result<Ticket> {
         Ok(match self.held.db.transactions.remove(&transaction) {
-            Some(transaction) => self.start(async move { transaction.end(commit).await }),
+            Some(transaction) => self.start("db.end", async move { transaction.end(commit).await }),
             None => self.refuse::<()>(ended()),
         })
     }

@@ -21,7 +21,7 @@ impl Host for Call {
         let (identity, limits, account) = (self.identity.clone(), self.limits.clone(), self.account.clone());
         let publisher = Publisher::script(&identity);
         let Options { delay, key, dedup_key, priority } = options;
-        Ok(self.start(async move {
+        Ok(self.start("events.publish", async move {
             counted?;
             let numbers = metrics.map(|metrics| (metrics, data.clone()));
             let new = New { name, data, delay, key, dedup_key, priority: priority.map(i64::from) };

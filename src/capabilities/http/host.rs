@@ -17,7 +17,7 @@ impl Host for Call {
         let (process, grant) = (self.process.clone(), self.grant.clone());
         // A refused request counts as a host call too, so that a script cannot
         // be refused without end.
-        Ok(self.start(async move { process.http.exchange(prepared?, &grant.http, &budget).await }))
+        Ok(self.start("http.request", async move { process.http.exchange(prepared?, &grant.http, &budget).await }))
     }
 
     fn take(&mut self, ticket: Ticket) -> wasmtime::Result<Result<Response, Failure>> {

@@ -29,7 +29,7 @@ impl Host for Call {
     fn start_get(&mut self, name: String) -> wasmtime::Result<Ticket> {
         let name = self.granted_secret(&name);
         let (secrets, identity) = (self.process.secrets.clone(), self.identity.clone());
-        Ok(self.start(async move {
+        Ok(self.start("secrets.get", async move {
             let name = name?;
             let value = secrets.get(&identity.tenant.id, &name).await?;
             Ok(Given { name, value })

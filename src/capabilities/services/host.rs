@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Known, ServiceError};
+use super::{Caller, Known, ServiceError};
 use crate::runtime::bindings::airlock::script::services::{Error, Host};
 use crate::runtime::call::Call;
 use crate::runtime::failure::Failure;
@@ -33,8 +33,11 @@ impl Host for Call {
         }
         let services = self.process.services.clone();
         let (identity, limits) = (Arc::clone(&self.identity), Arc::clone(&self.limits));
-        let access = self.access();
-        Ok(self.start(async move { services.call(&identity, &access, &limits, &service, &method, &arguments).await }))
+        let (access, trace) = (self.access(), self.trace);
+        Ok(self.start("services.call", async move {
+            let caller = Caller { identity: &identity, trace };
+            services.call(caller, &access, &limits, &service, &method, &arguments).await
+        }))
     }
 
     fn take(&mut self, ticket: Ticket) -> wasmtime::Result<Result<Result<String, Error>, Failure>> {

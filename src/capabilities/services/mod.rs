@@ -50,6 +50,7 @@ use crate::capabilities::grant::{self, Allowed, Entry, shown};
 use crate::capabilities::http;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
+use crate::runtime::trace::Trace;
 use crate::settings::{ServiceKind, ServiceSettings};
 use crate::tenant::permission::{Mode, Needs};
 use crate::tenant::{Identity, User};
@@ -90,6 +91,13 @@ impl Entry for Name {
     fn covers(&self, other: &Name) -> bool {
         self.allows(&other.0)
     }
+}
+
+/// Who calls, and in which trace.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    identity: &'a Identity,
+    trace: Option<Trace>,
 }
 
 /// What the process owns. Cheap to clone.
@@ -167,7 +175,7 @@ impl Process {
     /// the service said against it.
     async fn call(
         &self,
-        identity: &Identity,
+        caller: Caller<'_>,
         access: &Access,
         limits: &Arc<Limits>,
         service: &str,
@@ -179,7 +187,7 @@ impl Process {
             Ok(_) => return Err(Failure::argument("the arguments of a service are a JSON array")),
             Err(reason) => return Err(Failure::argument(format!("the arguments are not JSON: {reason}"))),
         };
-        let answer = match self.answer(identity, access, limits, service, method, arguments).await {
+        let answer = match self.answer(caller, access, limits, service, method, arguments).await {
             Ok(answer) => answer,
             Err(Refused::Service(error)) => return Ok(Err(error)),
             Err(Refused::Failure(failure)) => return Err(failure),
@@ -192,7 +200,7 @@ impl Process {
 
     async fn answer(
         &self,
-        identity: &Identity,
+        caller: Caller<'_>,
         access: &Access,
         limits: &Arc<Limits>,
         service: &str,
@@ -211,11 +219,11 @@ impl Process {
                     return Err(unknown_method(service, method, &["sendEmail"]).into());
                 }
                 let mail = arguments.into_iter().next().unwrap_or(Json::Null);
-                Ok(notifications.send_email(identity, mail).await?)
+                Ok(notifications.send_email(caller.identity, mail).await?)
             }
-            Known::Remote(backend) => backend.call(client, service, identity, limits, method, arguments).await,
+            Known::Remote(backend) => backend.call(client, service, caller, limits, method, arguments).await,
             Known::Custom(custom) => {
-                let called = async { custom.call(identity, method, arguments).await };
+                let called = async { custom.call(caller.identity, method, arguments).await };
                 let answer = AssertUnwindSafe(called).catch_unwind().await;
                 Ok(answer.map_err(|_| Failure::internal(&format!("the service `{service}`"), "it panicked"))??)
             }

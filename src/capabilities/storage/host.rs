@@ -16,32 +16,32 @@ impl Call {
 impl Host for Call {
     fn start_get(&mut self, key: String) -> wasmtime::Result<Ticket> {
         let space = self.space();
-        Ok(self.start(async move { space?.get(key).await.map(Answer::Value) }))
+        Ok(self.start("storage.get", async move { space?.get(key).await.map(Answer::Value) }))
     }
 
     fn start_set(&mut self, key: String, value: String, ttl: Option<f64>) -> wasmtime::Result<Ticket> {
         let space = self.space();
-        Ok(self.start(async move { space?.set(key, value, ttl).await.map(|()| Answer::Done) }))
+        Ok(self.start("storage.set", async move { space?.set(key, value, ttl).await.map(|()| Answer::Done) }))
     }
 
     fn start_delete(&mut self, key: String) -> wasmtime::Result<Ticket> {
         let space = self.space();
-        Ok(self.start(async move { space?.delete(key).await.map(Answer::Flag) }))
+        Ok(self.start("storage.delete", async move { space?.delete(key).await.map(Answer::Flag) }))
     }
 
     fn start_has(&mut self, key: String) -> wasmtime::Result<Ticket> {
         let space = self.space();
-        Ok(self.start(async move { space?.has(key).await.map(Answer::Flag) }))
+        Ok(self.start("storage.has", async move { space?.has(key).await.map(Answer::Flag) }))
     }
 
     fn start_list(&mut self, prefix: String, after: Option<String>, limit: Option<u32>) -> wasmtime::Result<Ticket> {
         let space = self.space();
-        Ok(self.start(async move { Ok(Answer::Page(space?.list(prefix, after, limit).await?.into())) }))
+        Ok(self.start("storage.list", async move { Ok(Answer::Page(space?.list(prefix, after, limit).await?.into())) }))
     }
 
     fn start_increment(&mut self, key: String, by: f64, ttl: Option<f64>) -> wasmtime::Result<Ticket> {
         let space = self.space();
-        Ok(self.start(async move { space?.increment(key, by, ttl).await.map(Answer::Number) }))
+        Ok(self.start("storage.increment", async move { space?.increment(key, by, ttl).await.map(Answer::Number) }))
     }
 
     fn start_compare_and_set(
@@ -52,7 +52,9 @@ impl Host for Call {
         ttl: Option<f64>,
     ) -> wasmtime::Result<Ticket> {
         let space = self.space();
-        Ok(self.start(async move { space?.compare_and_set(key, expected, value, ttl).await.map(Answer::Flag) }))
+        Ok(self.start("storage.compareAndSet", async move {
+            space?.compare_and_set(key, expected, value, ttl).await.map(Answer::Flag)
+        }))
     }
 
     fn take(&mut self, ticket: Ticket) -> wasmtime::Result<Result<Answer, Failure>> {

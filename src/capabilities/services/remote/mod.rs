@@ -19,10 +19,9 @@ use reqwest::{Client, Method};
 use serde_json::Value as Json;
 use url::Url;
 
-use super::{Refused, unknown_method};
+use super::{Caller, Refused, unknown_method};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
-use crate::tenant::Identity;
 use answer::{Attempt, Failed};
 pub use path::Path;
 use signature::Signed;
@@ -122,7 +121,7 @@ impl Backend {
         &self,
         client: &Client,
         service: &str,
-        identity: &Identity,
+        caller: Caller<'_>,
         limits: &Limits,
         method: &str,
         arguments: Vec<Json>,
@@ -134,7 +133,7 @@ impl Backend {
         let prepared = self.prepare(endpoint, &format!("services.{service}.{method}"), arguments)?;
         let mut attempts = 0;
         loop {
-            let asked = self.attempt(client, service, identity, limits, &prepared);
+            let asked = self.attempt(client, service, caller, limits, &prepared);
             let attempt = tokio::time::timeout(self.timeout, asked).await;
             let attempt = attempt.unwrap_or_else(|_| Err(Failed::late(service, self.timeout)));
             let failed = match attempt {
@@ -183,7 +182,7 @@ impl Backend {
         &self,
         client: &Client,
         service: &str,
-        identity: &Identity,
+        caller: Caller<'_>,
         limits: &Limits,
         prepared: &Prepared<'_>,
     ) -> Attempt {
@@ -193,7 +192,7 @@ impl Backend {
             method: method.as_str(),
             path,
             timestamp: chrono::Utc::now().timestamp(),
-            identity,
+            identity: caller.identity,
             idempotency_key: idempotency_key.as_deref(),
             body,
         };
@@ -205,6 +204,9 @@ impl Backend {
         let mut request = client.request((*method).clone(), url.clone()).header("accept", "application/json");
         for (name, value) in headers {
             request = request.header(name, value);
+        }
+        if let Some(trace) = caller.trace {
+            request = request.header("traceparent", trace.to_string());
         }
         if !body.is_empty() {
             request = request.header("content-type", "application/json").body(body.clone());

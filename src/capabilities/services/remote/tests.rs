@@ -13,8 +13,9 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::capabilities::http;
+use crate::runtime::trace::Trace;
 use crate::store::fixture::identity;
-use crate::tenant::Permissions;
+use crate::tenant::{Identity, Permissions};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -116,7 +117,7 @@ fn backend(url: &str) -> Backend {
 async fn call(backend: &Backend, limits: &Limits, method: &str, arguments: Json) -> Result<Json, Refused> {
     let client = http::backend_client().unwrap();
     let Json::Array(arguments) = arguments else { panic!("arguments are an array") };
-    backend.call(&client, "shop", &identity("acme"), limits, method, arguments).await
+    backend.call(&client, "shop", Caller { identity: &identity("acme"), trace: None }, limits, method, arguments).await
 }
 
 async fn ask(backend: &Backend, method: &str, arguments: Json) -> Result<Json, Refused> {
@@ -197,7 +198,11 @@ async fn a_signature_covers_who_calls_and_what_is_asked() {
     }
     let limits = Limits::default();
     let arguments = vec![json!(7), json!({ "amount": 5 })];
-    peer.backend().call(&client, "shop", &caller, &limits, "charge", arguments).await.unwrap_or_default();
+    let trace = Trace::of("0190163d-8694-7398-9a53-b2f3ea0b5c1d", None);
+    peer.backend()
+        .call(&client, "shop", Caller { identity: &caller, trace }, &limits, "charge", arguments)
+        .await
+        .unwrap_or_default();
     let sent = peer.received().remove(0);
     assert!(sent.is_signed_with(KEY) && !sent.is_signed_with("another key"));
     for (name, value) in [
@@ -243,7 +248,10 @@ async fn a_signature_covers_who_calls_and_what_is_asked() {
 
 async fn ask_as(peer: &Peer, caller: &Identity) {
     let client = http::backend_client().unwrap();
-    let answer = peer.backend().call(&client, "shop", caller, &Limits::default(), "list", Vec::new()).await;
+    let answer = peer
+        .backend()
+        .call(&client, "shop", Caller { identity: caller, trace: None }, &Limits::default(), "list", Vec::new())
+        .await;
     assert!(answer.is_ok());
 }
 
@@ -255,7 +263,10 @@ async fn more_permissions_than_a_header_carries_are_not_sent() {
     if let Some(user) = &mut caller.user {
         user.permissions = Permissions::new((0..1000).map(|n| format!("permission.of.a.long.name.{n}")));
     }
-    let result = peer.backend().call(&client, "shop", &caller, &Limits::default(), "list", Vec::new()).await;
+    let result = peer
+        .backend()
+        .call(&client, "shop", Caller { identity: &caller, trace: None }, &Limits::default(), "list", Vec::new())
+        .await;
     assert_eq!(failure(result).name, "InternalError");
     assert!(peer.received().is_empty());
 }
