@@ -260,6 +260,12 @@ const EDITS: &[Edit] = &[
         replace: "        size_t more = rt->malloc_state.malloc_limit ? 64 << 10 : 0;\n        rt->in_out_of_memory = true;\n        rt->malloc_state.malloc_limit += more;\n        JS_ThrowInternalError(ctx, \"out of memory\");\n        rt->malloc_state.malloc_limit -= more;\n        rt->in_out_of_memory = false;",
         times: 1,
     },
+    Edit {
+        why: "and so is its stack, which is made where a script's function first sees it",
+        find: "        build_backtrace(ctx, rt->current_exception, JS_UNDEFINED,\n                        NULL, 0, 0, 0);",
+        replace: "        size_t more = rt->malloc_state.malloc_limit ? 64 << 10 : 0;\n        rt->malloc_state.malloc_limit += more;\n        build_backtrace(ctx, rt->current_exception, JS_UNDEFINED,\n                        NULL, 0, 0, 0);\n        rt->malloc_state.malloc_limit -= more;",
+        times: 1,
+    },
 ];
 
 /// Names these edits, so that a build can tell when they change.
