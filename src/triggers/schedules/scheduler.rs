@@ -12,6 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
 use super::cron::{CatchUp, Overlap};
@@ -29,6 +30,8 @@ use crate::tenant::quota::Quota;
 const LOOK: Duration = Duration::from_millis(500);
 /// Schedules that one look finds.
 const MOST_DUE: i64 = 2_000;
+/// Tenants that are settled at once: others write as well.
+const AT_ONCE: usize = 8;
 /// Schedules that one transaction settles for a tenant.
 const PART: i64 = 250;
 /// Ticks of one schedule that a gap leaves: of a longer one, the latest.
@@ -66,8 +69,10 @@ impl Schedules {
         let tenants: HashSet<String> = due.into_iter().map(|(tenant, _)| tenant).collect();
         let mut more = is_cut && !tenants.is_empty();
         // In no order, so that hosts are not always after the same ones.
-        for tenant in tenants {
-            more |= self.settle(&tenant, now).await?;
+        let parts: Vec<_> = tenants.into_iter().map(|tenant| self.settle(tenant)).collect();
+        let settled: Vec<sqlx::Result<bool>> = stream::iter(parts).buffer_unordered(AT_ONCE).collect().await;
+        for one in settled {
+            more |= one?;
         }
         if more {
             return Ok(Duration::ZERO);
@@ -77,15 +82,18 @@ impl Schedules {
     }
 
     /// Settles what is due of a tenant, or a part of it. Answers whether more is.
-    async fn settle(&self, tenant: &str, now: Millis) -> sqlx::Result<bool> {
-        let account = self.account(tenant);
+    async fn settle(&self, tenant: String) -> sqlx::Result<bool> {
+        let account = self.account(&tenant);
         let most = Usage {
             items: i64::try_from(account.get(Quota::Jobs)).unwrap_or(i64::MAX),
             bytes: i64::try_from(account.get(Quota::JobBytes)).unwrap_or(i64::MAX),
         };
-        let (owner, attempts) = (tenant.to_owned(), self.0.attempts);
-        let settled = self.store().write(tenant, move |connection| {
-            Box::pin(async move { settle(connection, &owner, now, most, attempts).await })
+        let (owner, store, attempts) = (tenant.clone(), self.store().clone(), self.0.attempts);
+        let settled = self.store().write(&tenant, move |connection| {
+            Box::pin(async move {
+                // In its turn, which it may have waited for.
+                settle(connection, &owner, store.now(), most, attempts).await
+            })
         });
         let settled: Settled = settled.await?;
         if settled.jobs {
