@@ -550,22 +550,17 @@ async fn a_database_that_goes_away_is_waited_for() {
     url.set_path("/postgres");
     let mut admin = sqlx::PgConnection::connect(url.as_str()).await.unwrap();
     let mut tell = async |sql: String| sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
-    scene.insert("a", (0..8).map(|n| to("wait", n + 200)).chain([to("fail", 1)]).collect()).await;
+    // Long enough to be seen side by side, whatever else the machine does.
+    scene.insert("a", (0..8).map(|n| to("wait", n + 1000)).chain([to("fail", 1)]).collect()).await;
     let workers = Workers::start(scene.host.clone());
-    while scene.host.executions().under_way() < 4 {
-        tokio::task::yield_now().await;
-    }
+    until("four run", async || scene.host.executions().under_way() >= 4).await;
     tell(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
     tell(format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")).await;
-    while !workers.is_failing() {
-        tokio::task::yield_now().await;
-    }
+    until("the workers notice", async || workers.is_failing()).await;
     // What runs ends meanwhile, and is held.
-    while scene.host.executions().under_way() > 4 {
-        tokio::task::yield_now().await;
-    }
+    until("what runs has ended", async || scene.host.executions().under_way() <= 4).await;
     tell(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
-    let states = async || -> Vec<String> {
+    let is_over = async || {
         let states: sqlx::Result<Vec<String>> = scene
             .store()
             .read(|connection| {
@@ -574,15 +569,24 @@ async fn a_database_that_goes_away_is_waited_for() {
                 })
             })
             .await;
-        states.unwrap_or_else(|_| vec!["away".to_owned()])
+        states.is_ok_and(|states| states == ["dead"])
     };
-    while states().await != ["dead"] {
-        tokio::task::yield_now().await;
-    }
+    until("all is done or dead", is_over).await;
     workers.stop(std::time::Duration::from_secs(10)).await;
     let executions = scene.executions("a").await;
     assert_eq!(executions.len(), 9);
     assert!(executions.iter().all(|execution| execution.attempt == Some(1)), "{executions:?}");
+}
+
+/// Waits for something, and fails where it does not come: a test that hangs says
+/// nothing.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("{what}: not within a minute"));
 }
 
 #[test]

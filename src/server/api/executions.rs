@@ -240,8 +240,11 @@ async fn read(caller: Caller, State(api): State<Api>, Path(id): Path<String>) ->
     }
     // The first execution of a job has its id, before it has begun and until its
     // host has put it on record.
-    let job = api.host.queue().get(&key.tenant, &key.id).await?;
-    let job = job.filter(|job| job.attempt <= 1).ok_or_else(Problem::not_found)?;
+    let Some(job) = api.host.queue().get(&key.tenant, &key.id).await?.filter(|job| job.attempt <= 1) else {
+        // It may have ended since the first look: its record and its job's end are one commit.
+        let found = api.host.executions().get(&key).await?.ok_or_else(Problem::not_found)?;
+        return Ok(Json(found.into()));
+    };
     let script = api.host.places().get(&key.tenant).and_then(|place| place.shelf().get(&job.script).cloned());
     Ok(Json(of_job(job, script.map(|script| script.name.clone()))))
 }
