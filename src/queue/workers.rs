@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::claim::{self, Claimed, Found, Look};
 use super::finish::{Done, End, finish};
-use super::hands::{Grip, Hands};
+use super::hands::{Call, Grip, Hands};
 use super::lease::{self, Became};
 use super::{Queue, attempt, retention};
 use crate::host::Host;
@@ -134,7 +134,9 @@ impl Crew {
                         after = found.last;
                         wait = found.wait;
                         for job in found.jobs {
-                            attempts.spawn(self.clone().attempt(job, over.clone(), stopping.clone()));
+                            // In hand from here on: the next look may come before its task runs.
+                            let held = self.hands.take(&job.tenant);
+                            attempts.spawn(self.clone().attempt(job, held, over.clone(), stopping.clone()));
                         }
                     }
                     Err(reason) => {
@@ -228,10 +230,10 @@ impl Crew {
     async fn attempt(
         self: Arc<Self>,
         mut job: Claimed,
+        (grip, call): (Grip, Call),
         over: mpsc::UnboundedSender<Over>,
         stopping: watch::Receiver<bool>,
     ) {
-        let (grip, call) = self.hands.take(&job.tenant);
         let end = if *stopping.borrow() {
             End::NotBegun(Duration::ZERO)
         } else {
