@@ -38,7 +38,8 @@ test-faults: install
 
 bench: install
 	@command -v npm >/dev/null || { echo "The peers need Node.js 20 or later and npm: https://nodejs.org" >&2; exit 1; }
-	cd benches/peers && npm ci
+	@# Of the lock's versions. `npm ci` wants those of other platforms to be known too.
+	cd benches/peers && npm install --no-save --no-audit --no-fund
 	AIRLOCK_TEST_DURABLE=1 tests/with-postgres cargo bench --locked
 
 install:

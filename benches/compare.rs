@@ -147,7 +147,7 @@ fn us(duration: Duration) -> f64 {
 fn peers(script: &str, input: &str, entry: &str) -> Option<serde_json::Value> {
     let peers = folder().join("peers");
     if !peers.join("node_modules").exists() {
-        eprintln!("the peers are not installed: run `npm ci` in benches/peers");
+        eprintln!("the peers are not installed: run `npm install` in benches/peers");
         return None;
     }
     let output = Command::new("node")

@@ -3,7 +3,7 @@
 //! beside them on the same PostgreSQL in the same run. Prints rates; asserts nothing, because a machine's noise is no failure. Needs
 //! the server that `tests/with-postgres` starts, with AIRLOCK_TEST_DURABLE set for
 //! a server that writes to the disk as it does by default, and the peers that
-//! `npm ci` installs.
+//! `npm install` installs.
 
 #[path = "../tests/support/postgres.rs"]
 mod postgres;

@@ -1,6 +1,6 @@
 //! Requests to an HTTP script, beside workerd on the same work in the same run.
 //! Prints ratios; asserts nothing, because a machine's noise is no failure.
-//! Needs `wrk`, and the peers that `npm ci` installs. No server writes a line for
+//! Needs `wrk`, and the peers that `npm install` installs. No server writes a line for
 //! each request: workerd has none.
 
 #[path = "support/mod.rs"]
@@ -100,7 +100,7 @@ impl Server {
     fn workerd(place: &Path) -> Result<Server> {
         let program = folder().join("peers/node_modules/.bin/workerd");
         if !program.exists() {
-            return Err("workerd is not installed: run `npm ci` in benches/peers".into());
+            return Err("workerd is not installed: run `npm install` in benches/peers".into());
         }
         std::fs::create_dir_all(place)?;
         let script = std::fs::read_to_string(folder().join("validate-order.js"))?
