@@ -155,6 +155,10 @@ async fn compare(mut one: Asked<'_>, mut other: Asked<'_>, times: u32) -> Result
     }))
 }
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> Result<()> {
     if std::env::args().any(|argument| argument == "--list") {

@@ -120,36 +120,52 @@ fn peer(queue: &str, url: &str) -> Result<f64> {
     answer["rate"].as_f64().ok_or_else(|| format!("{queue} has no rate").into())
 }
 
+/// 0 of none.
 fn median(mut rates: Vec<f64>) -> f64 {
     rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+    rates.get(rates.len() / 2).copied().unwrap_or_default()
 }
+
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     if std::env::args().any(|argument| argument == "--list") {
         return Ok(());
     }
+    // One that is named is measured alone, once, to be looked at.
+    let named = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let rounds = if named.is_some() { 1 } else { ROUNDS };
+    let wanted = |name: &str| named.as_ref().is_none_or(|named| name == named);
     let place = tempfile::tempdir()?;
-    let mut measured = NAMES.map(|name| (name, Vec::new()));
-    for round in 0..ROUNDS {
-        let mut rates = Vec::new();
-        for by in [By::Events, By::Jobs] {
-            let name = |database: &str| format!("{database}-{}-{round}", by as u8);
-            rates.push(rate(&host(place.path(), &name("sqlite"), "").await?, by).await?);
-            let store = format!("[store]\nurl = {:?}", postgres::empty().await?.as_str());
-            rates.push(rate(&host(place.path(), &name("postgres"), &store).await?, by).await?);
+    let mut rates = NAMES.map(|name| (name, Vec::new()));
+    for round in 0..rounds {
+        for (at, (name, measured)) in rates.iter_mut().enumerate().filter(|(_, (name, _))| wanted(name)) {
+            let folder = format!("{at}-{round}");
+            let by = if at < 2 { By::Events } else { By::Jobs };
+            measured.push(match at {
+                0 | 2 => rate(&host(place.path(), &folder, "").await?, by).await?,
+                1 | 3 => {
+                    let store = format!("[store]\nurl = {:?}", postgres::empty().await?.as_str());
+                    rate(&host(place.path(), &folder, &store).await?, by).await?
+                }
+                _ => peer(name, postgres::empty().await?.as_str())?,
+            });
         }
-        rates.push(peer("pg-boss", postgres::empty().await?.as_str())?);
-        rates.push(peer("graphile-worker", postgres::empty().await?.as_str())?);
-        measured.iter_mut().zip(rates).for_each(|((_, all), rate)| all.push(rate));
     }
-    println!("a second, medians of {ROUNDS} rounds of {EVENTS}");
-    let rates = measured.map(|(name, rates)| {
+    println!("a second, medians of {rounds} rounds of {EVENTS}");
+    let rates = rates.map(|(name, rates)| {
         let rate = median(rates);
-        println!("  {name:28} {rate:9.0}");
+        if rate > 0.0 {
+            println!("  {name:28} {rate:9.0}");
+        }
         rate
     });
+    if named.is_some() {
+        return Ok(());
+    }
     let [sqlite, postgres, _, jobs, boss, graphile] = rates;
     println!("\nratios");
     println!("  events on SQLite, a second      {}", bar(sqlite, 3_000.0, false));

@@ -37,19 +37,23 @@ impl Passing {
 
     /// Removes some of a tenant's that have ended. Answers how many.
     pub async fn sweep(self, connection: &mut Connection, tenant: &str, now: Millis) -> sqlx::Result<i64> {
-        let table = self.table();
+        // One by one: with the query for them inside, PostgreSQL goes through all
+        // of the tenant's, so long as it does not know how many there are.
         let query = format!(
-            "DELETE FROM {table} WHERE tenant = $1 AND id IN (
-                 SELECT id FROM {table} WHERE tenant = $1 AND expires_at <= $2 ORDER BY expires_at LIMIT $3)
-             RETURNING bytes"
+            "SELECT id FROM {} WHERE tenant = $1 AND expires_at <= $2 ORDER BY expires_at LIMIT $3",
+            self.table()
         );
-        let gone: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+        let ended: Vec<Vec<u8>> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
             .bind(tenant)
             .bind(now)
             .bind(ROUND)
             .fetch_all(&mut *connection)
             .await?;
-        self.give_back(connection, tenant, &gone).await
+        let count = ended.len() as i64;
+        for id in ended {
+            self.delete(connection, tenant, id).await?;
+        }
+        Ok(count)
     }
 
     /// Removes one.
@@ -57,16 +61,12 @@ impl Passing {
         let query = format!("DELETE FROM {} WHERE tenant = $1 AND id = $2 RETURNING bytes", self.table());
         let gone: Vec<i64> =
             sqlx::query_scalar(sqlx::AssertSqlSafe(query)).bind(tenant).bind(id).fetch_all(&mut *connection).await?;
-        self.give_back(connection, tenant, &gone).await.map(drop)
-    }
-
-    async fn give_back(self, connection: &mut Connection, tenant: &str, gone: &[i64]) -> sqlx::Result<i64> {
         let items = gone.len() as i64;
         if items > 0 {
             let less = Usage { items: -items, bytes: -gone.iter().sum::<i64>() };
             usage::add(connection, tenant, self.room(), less).await?;
         }
-        Ok(items)
+        Ok(())
     }
 
     /// Removes all that has ended.

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::{Any, AnyPool, AssertSqlSafe, Connection as _, Transaction};
+use sqlx::{AnyPool, AssertSqlSafe, Connection as _, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Connection;
@@ -25,6 +25,8 @@ use super::connect::Kind;
 /// Writes that share a commit at most: none waits long for others' work, and
 /// PostgreSQL keeps so many savepoints of a transaction at hand.
 const BATCH: usize = 64;
+
+const UNDO: &str = "ROLLBACK TO SAVEPOINT write";
 
 /// A handle on the queues of writes. The writer ends with its last handle.
 #[derive(Clone)]
@@ -168,12 +170,18 @@ async fn run(
             false => transaction.rollback().await,
         };
     }
+    // One round trip ends a write and begins the next.
+    let mut next = "SAVEPOINT write";
     for write in batch.drain(..) {
-        let mut savepoint: Transaction<'_, Any> = transaction.begin().await?;
-        match perform(write, &mut savepoint, done).await {
-            true => savepoint.commit().await?,
-            false => savepoint.rollback().await?,
-        }
+        transaction.execute(sqlx::raw_sql(next)).await?;
+        next = match perform(write, &mut transaction, done).await {
+            true => "RELEASE SAVEPOINT write; SAVEPOINT write",
+            // The savepoint stays.
+            false => UNDO,
+        };
+    }
+    if next == UNDO {
+        transaction.execute(sqlx::raw_sql(UNDO)).await?;
     }
     transaction.commit().await
 }

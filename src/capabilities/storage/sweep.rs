@@ -1,5 +1,7 @@
 //! Giving back the room of values that have expired.
 
+use std::sync::LazyLock;
+
 use crate::runtime::failure::Failure;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Tenants, Usage};
@@ -7,7 +9,15 @@ use crate::store::{Connection, Store};
 
 /// Keys that one round removes. A write adds one key at most, so a tenant that
 /// writes stays ahead of what expires, and no write pays for much of it.
-const ROUND: i64 = 32;
+const ROUND: usize = 32;
+
+/// Of keys that are named one by one. With the query for them inside, PostgreSQL
+/// goes through all keys of the tenant, so long as it does not know how many
+/// there are: for each write, most of which find nothing to remove.
+static DELETE: LazyLock<String> = LazyLock::new(|| {
+    let keys: Vec<String> = (2..ROUND + 2).map(|place| format!("${place}")).collect();
+    format!("DELETE FROM storage WHERE tenant = $1 AND key IN ({}) RETURNING bytes", keys.join(", "))
+});
 
 /// One round for a tenant, before a write.
 pub async fn tenant(connection: &mut Connection, tenant: &str, now: Millis) -> sqlx::Result<()> {
@@ -22,19 +32,22 @@ pub async fn round(
     now: Millis,
     except: Option<&str>,
 ) -> sqlx::Result<Usage> {
-    let gone: Vec<i64> = sqlx::query_scalar(
-        "DELETE FROM storage WHERE tenant = $1 AND key IN (
-             SELECT key FROM storage
-             WHERE tenant = $1 AND expires_at <= $2 AND ($3 IS NULL OR key <> $3)
-             ORDER BY expires_at LIMIT $4)
-         RETURNING bytes",
+    let mut expired: Vec<String> = sqlx::query_scalar(
+        "SELECT key FROM storage
+         WHERE tenant = $1 AND expires_at <= $2 AND ($3 IS NULL OR key <> $3)
+         ORDER BY expires_at LIMIT $4",
     )
     .bind(tenant)
     .bind(now)
     .bind(except)
-    .bind(ROUND)
+    .bind(ROUND as i64)
     .fetch_all(&mut *connection)
     .await?;
+    let Some(last) = expired.last().cloned() else { return Ok(Usage::default()) };
+    expired.resize(ROUND, last);
+    let delete = sqlx::query_scalar(DELETE.as_str()).bind(tenant.to_owned());
+    let gone: Vec<i64> =
+        expired.into_iter().fold(delete, |delete, key| delete.bind(key)).fetch_all(&mut *connection).await?;
     let freed = Usage { items: gone.len() as i64, bytes: gone.iter().sum() };
     if freed.items > 0 {
         let less = Usage { items: -freed.items, bytes: -freed.bytes };
