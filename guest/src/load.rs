@@ -58,6 +58,7 @@ fn broken(message: String) -> ScriptError {
         stack: String::new(),
         limit: None,
         used: 0,
+        permanent: false,
     }
 }
 

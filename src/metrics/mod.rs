@@ -192,7 +192,7 @@ impl Metrics {
         registry.register("jobs", "Jobs of all hosts by state", m.jobs.clone());
         registry.register("job_wait_seconds", "How long the job waits that waits longest", m.oldest_job.clone());
         registry.register("job_attempts", "Attempts of jobs by what they came to", m.attempts.clone());
-        registry.register("dead_letters", "Jobs that used up their attempts", m.dead.clone());
+        registry.register("dead_letters", "Jobs that were given up", m.dead.clone());
         registry.register("schedule_ticks", "Ticks of schedules, by what became of them", m.ticks.clone());
         registry.register("schedule_lateness_seconds", "How late ticks were queued", m.lateness.clone());
         metrics.registry = registry;
@@ -242,7 +242,7 @@ impl Metrics {
         self.attempts.get_or_create(&ByState { state }).inc();
     }
 
-    /// Counts jobs that have used up their attempts.
+    /// Counts jobs that are dead letters now.
     pub fn died(&self, jobs: usize) {
         self.dead.inc_by(jobs as u64);
     }

@@ -28,13 +28,15 @@ tenants = [{ id = "a" }, { id = "b" }]
 scripts = [
     { name = "echo", file = "echo.js" },
     { name = "fail", file = "fail.js" },
+    { name = "give-up", file = "give-up.js" },
     { name = "wait", file = "wait.js" },
 ]
 "#;
 
-const SCRIPTS: [(&str, &str); 3] = [
+const SCRIPTS: [(&str, &str); 4] = [
     ("echo.js", "export default (input) => ({ input, by: context.user?.id, trigger: context.execution.triggeredBy })"),
     ("fail.js", "export default (input) => { throw new RangeError('no ' + JSON.stringify(input)); }"),
+    ("give-up.js", "export default () => { throw Object.assign(new Error('no customer'), { retry: false }); }"),
     ("wait.js", "export default (ms) => new Promise((done) => setTimeout(done, ms))"),
 ];
 
@@ -271,6 +273,21 @@ async fn a_job_that_fails_is_tried_again_later_until_it_is_dead(kind: Kind) {
     assert_eq!(attempts, [(Some(3), "failed"), (Some(2), "failed"), (Some(1), "failed")]);
     assert!(executions.iter().all(|execution| execution.job.as_ref() == Some(&kept.jobs[0].id)));
     assert_eq!(scene.used(Room::Jobs).await.items, 1);
+}
+
+async fn a_job_whose_script_wants_no_further_attempt_is_dead_at_once(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let ordered = |job| NewJob { order_key: Some("key".into()), attempts: 5, ..job };
+    scene.insert("a", vec![ordered(to("give-up", 1)), ordered(to("give-up", 2))]).await;
+    assert_eq!(scene.work().await, 2, "the one behind it is let go");
+    assert_eq!(scene.states("a").await, ["dead", "dead"]);
+    let error: Value = serde_json::from_str(&scene.column("a", "error").await[0]).unwrap();
+    assert_eq!(error, serde_json::json!({ "name": "Error", "message": "no customer", "retry": false }));
+    let executions = scene.executions("a").await;
+    assert!(executions.iter().all(|execution| execution.attempt == Some(1)), "{executions:?}");
+    let replayed = scene.host.queue().replay("a", executions[0].job.as_ref().unwrap(), 5).await.unwrap();
+    assert_eq!(replayed, Changed::Done);
+    assert_eq!(scene.work().await, 1, "somebody may still try it again");
 }
 
 async fn what_a_dead_host_had_in_hand_is_done_by_another(kind: Kind) {
@@ -525,6 +542,7 @@ on_both_databases!(
     what_is_not_committed_is_not_queued,
     a_job_that_is_done_is_gone_and_on_record,
     a_job_that_fails_is_tried_again_later_until_it_is_dead,
+    a_job_whose_script_wants_no_further_attempt_is_dead_at_once,
     what_a_dead_host_had_in_hand_is_done_by_another,
     a_job_that_is_lost_again_and_again_is_given_up,
     a_clock_that_is_set_back_delays_no_more_than_a_lease,

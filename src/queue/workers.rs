@@ -320,7 +320,7 @@ impl Crew {
                     }
                     metrics.died(finished.dead.len());
                     for job in finished.dead {
-                        tracing::warn!(job, tenant_id = tenant, "a job has used up its attempts; it is a dead letter");
+                        tracing::warn!(job, tenant_id = tenant, "a job has failed for good; it is a dead letter");
                     }
                     for job in finished.taken {
                         tracing::warn!(job, tenant_id = tenant, "this host counted as dead; its attempt is lost");

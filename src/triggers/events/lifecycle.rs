@@ -77,7 +77,7 @@ impl Told {
         }
     }
 
-    /// That a job has used up its attempts: `job.dead`. `error` is JSON.
+    /// That a job was given up: `job.dead`. `error` is JSON.
     pub fn of_dead_job(id: &str, script: &str, attempts: i64, cause: Option<Cause>, error: Option<&str>) -> Told {
         let about = json!({
             "id": id, "script": { "id": script }, "attempts": attempts, "error": brief(error),
