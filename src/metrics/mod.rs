@@ -84,6 +84,12 @@ struct ByMetric {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySource {
+    tenant: Arc<str>,
+    source: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByState {
     state: &'static str,
 }
@@ -107,6 +113,7 @@ pub struct Metrics {
     ignored: Counter,
     unrecorded: Family<ByState, Counter>,
     refusals: Family<ByQuota, Counter>,
+    events: Family<BySource, Counter>,
     ticks: Family<ByState, Counter>,
     lateness: Histogram,
     under_way: Gauge,
@@ -163,6 +170,7 @@ impl Metrics {
             ignored: Counter::default(),
             unrecorded: Family::default(),
             refusals: Family::default(),
+            events: Family::default(),
             ticks: Family::default(),
             lateness: Histogram::new(SECONDS),
             under_way: Gauge::default(),
@@ -187,6 +195,7 @@ impl Metrics {
         registry.register("script_metric_ignored", "Numbers beyond what is kept apart", m.ignored.clone());
         registry.register("executions_unrecorded", "Records left out or shortened for speed", m.unrecorded.clone());
         registry.register("quota_refusals", "What tenants were refused for want of a quota", m.refusals.clone());
+        registry.register("events_published", "Events published, by what they come from", m.events.clone());
         registry.register("executions_under_way", "Executions that run or wait", m.under_way.clone());
         registry.register("sandboxes", "Sandboxes by state, and calls that wait for one", m.sandboxes.clone());
         registry.register("jobs", "Jobs of all hosts by state", m.jobs.clone());
@@ -235,6 +244,12 @@ impl Metrics {
             self.sums.get_or_create(&by).inc_by(value);
             self.counts.get_or_create(&by).inc();
         }
+    }
+
+    /// Counts an event that was published. `source` is one of few.
+    pub fn event(&self, tenant: &str, source: &'static str) {
+        let (tenant, _) = self.names(tenant, "");
+        self.events.get_or_create(&BySource { tenant, source }).inc();
     }
 
     /// Counts an attempt of a job, by what it came to.

@@ -14,7 +14,7 @@ mod subscription;
 mod tests;
 
 pub use filter::{Filter, Operator};
-pub use lifecycle::Told;
+pub use lifecycle::{Failed, Told};
 pub use outbox::{Outbox, Published};
 pub use rows::{Attempt, Job};
 pub use subscription::Subscription;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::subscription::Data;
 use super::{Event, New, OUTBOX_BYTES, Publisher, Refused, check, retention, rows};
+use crate::metrics::Metrics;
 use crate::queue::{self, NewJob, Queue, Trigger};
 use crate::runtime::limits::{Limit, Limits};
 use crate::scripts::Script;
@@ -29,6 +30,7 @@ pub(super) struct Inner {
     attempts: u32,
     places: Arc<Places>,
     queue: Queue,
+    pub metrics: Arc<Metrics>,
     /// Told when a tenant has more in the outbox than is good.
     pub over: Arc<Notify>,
 }
@@ -55,9 +57,10 @@ pub(super) struct Entry {
 impl Outbox {
     /// With the scripts that handle events. Deletes those that were kept long
     /// enough from now on.
-    pub fn new(store: Store, settings: &Settings, places: Arc<Places>, queue: Queue) -> Outbox {
+    pub fn new(store: Store, settings: &Settings, places: Arc<Places>, queue: Queue, metrics: Arc<Metrics>) -> Outbox {
         let (attempts, settings) = (settings.queue.attempts, settings.events.clone());
-        let outbox = Outbox(Arc::new(Inner { store, settings, attempts, places, queue, over: Arc::default() }));
+        let outbox =
+            Outbox(Arc::new(Inner { store, settings, attempts, places, queue, metrics, over: Arc::default() }));
         tokio::spawn(retention::keep_house(Arc::downgrade(&outbox.0)));
         outbox
     }
@@ -85,6 +88,7 @@ impl Outbox {
             let what = format!("{} scripts handle the event `{}`: ", handlers.len(), new.name);
             return Err(Refused::limit(Limit::EventHandlers, most, handlers.len() as u64, &what));
         }
+        let source = publisher.source.name();
         let entry = self.entry(publisher, new, &handlers);
         let is_handled = !entry.jobs.is_empty();
         let (owner, account) = (tenant.to_owned(), account.clone());
@@ -102,6 +106,9 @@ impl Outbox {
         let (published, outbox) = written.await?;
         if retention::is_much(outbox) {
             self.0.over.notify_one();
+        }
+        if published.is_new {
+            self.0.metrics.event(tenant, source);
         }
         if is_handled && published.is_new {
             self.wake();
