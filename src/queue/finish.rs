@@ -30,6 +30,16 @@ pub enum End {
     NotBegun(Duration),
 }
 
+impl End {
+    /// In metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            End::Ran(ending) => ending.status().name(),
+            End::NotBegun(_) => "put_off",
+        }
+    }
+}
+
 /// An attempt that is over.
 pub struct Done {
     pub job: Claimed,

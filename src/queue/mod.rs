@@ -11,6 +11,7 @@
 //! So each job runs at least once, and each attempt is on record once.
 
 mod argument;
+mod aside;
 mod attempt;
 mod claim;
 mod count;
