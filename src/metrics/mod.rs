@@ -90,6 +90,12 @@ struct BySource {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByWay {
+    way: &'static str,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByState {
     state: &'static str,
 }
@@ -114,6 +120,8 @@ pub struct Metrics {
     unrecorded: Family<ByState, Counter>,
     refusals: Family<ByQuota, Counter>,
     events: Family<BySource, Counter>,
+    bridged: Family<ByWay, Counter>,
+    bridge_waiting: Gauge,
     ticks: Family<ByState, Counter>,
     lateness: Histogram,
     under_way: Gauge,
@@ -171,6 +179,8 @@ impl Metrics {
             unrecorded: Family::default(),
             refusals: Family::default(),
             events: Family::default(),
+            bridged: Family::default(),
+            bridge_waiting: Gauge::default(),
             ticks: Family::default(),
             lateness: Histogram::new(SECONDS),
             under_way: Gauge::default(),
@@ -196,6 +206,8 @@ impl Metrics {
         registry.register("executions_unrecorded", "Records left out or shortened for speed", m.unrecorded.clone());
         registry.register("quota_refusals", "What tenants were refused for want of a quota", m.refusals.clone());
         registry.register("events_published", "Events published, by what they come from", m.events.clone());
+        registry.register("nats_events", "Events sent to NATS and taken from there", m.bridged.clone());
+        registry.register("nats_events_waiting", "Events of all hosts that are to be sent", m.bridge_waiting.clone());
         registry.register("executions_under_way", "Executions that run or wait", m.under_way.clone());
         registry.register("sandboxes", "Sandboxes by state, and calls that wait for one", m.sandboxes.clone());
         registry.register("jobs", "Jobs of all hosts by state", m.jobs.clone());
@@ -250,6 +262,16 @@ impl Metrics {
     pub fn event(&self, tenant: &str, source: &'static str) {
         let (tenant, _) = self.names(tenant, "");
         self.events.get_or_create(&BySource { tenant, source }).inc();
+    }
+
+    /// Counts an event that goes `out` or comes `in`, by what became of it.
+    pub fn bridged(&self, way: &'static str, state: &'static str) {
+        self.bridged.get_or_create(&ByWay { way, state }).inc();
+    }
+
+    /// How many events are to be sent.
+    pub fn bridge_waiting(&self, events: i64) {
+        self.bridge_waiting.set(events);
     }
 
     /// Counts an attempt of a job, by what it came to.
