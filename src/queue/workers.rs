@@ -20,7 +20,7 @@ use super::lease::{self, Became, Orphan};
 use super::{Queue, attempt, retention};
 use crate::host::Host;
 use crate::settings::QueueSettings;
-use crate::store::clock::Millis;
+use crate::store::clock::{Millis, millis};
 use crate::store::{Store, is_refusal};
 use crate::tenant::quota::Quota;
 
@@ -502,7 +502,7 @@ impl Crew {
     }
 
     fn lease(&self) -> Millis {
-        self.settings.lease.as_millis() as Millis
+        millis(self.settings.lease)
     }
 
     fn is_failing(&self) -> bool {

@@ -16,8 +16,8 @@ use super::connection::Connection;
 use super::subject;
 use crate::capabilities::Process;
 use crate::metrics::Metrics;
-use crate::store::clock::Millis;
-use crate::store::{Kind, Store};
+use crate::store::clock::{Millis, millis};
+use crate::store::{self, Kind, Store};
 use crate::triggers::events::Outbox;
 
 /// Events of one look.
@@ -216,17 +216,12 @@ async fn settle(store: &Store, done: Vec<i64>, left: Vec<i64>, rest: Duration) -
         .await
 }
 
-async fn put_off(
-    connection: &mut crate::store::Connection,
-    numbers: &[i64],
-    time: &str,
-    by: Duration,
-) -> sqlx::Result<()> {
+async fn put_off(connection: &mut store::Connection, numbers: &[i64], time: &str, by: Duration) -> sqlx::Result<()> {
     if numbers.is_empty() {
         return Ok(());
     }
     let sql = format!("UPDATE outgoing SET due_at = {time} + $1 WHERE number IN ({})", list(numbers));
-    sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(by.as_millis() as Millis).execute(connection).await?;
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(millis(by)).execute(connection).await?;
     Ok(())
 }
 
