@@ -1,5 +1,6 @@
 //! What a host does of it, from its start to its end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,29 +62,35 @@ impl Bridge {
     }
 }
 
-/// Whether one of the two ways is open, with a line in the log where that changes.
+/// Whether one of the two ways is open, with a line in the log where that changes,
+/// or the reason does.
 pub struct Health {
     /// What does not happen while it is not.
     what: &'static str,
-    failing: bool,
+    /// Those that the log has, since it last was. No try says anything else for long.
+    reasons: BTreeSet<String>,
     failures: u32,
 }
 
+/// Reasons of one time that are told apart.
+const REASONS: usize = 16;
+
 impl Health {
     pub fn new(what: &'static str) -> Health {
-        Health { what, failing: false, failures: 0 }
+        Health { what, reasons: BTreeSet::new(), failures: 0 }
     }
 
     pub fn succeeded(&mut self) {
         self.failures = 0;
-        if std::mem::take(&mut self.failing) {
-            tracing::info!(what = self.what, "NATS answers again");
+        if !self.reasons.is_empty() {
+            self.reasons.clear();
+            tracing::info!(what = self.what, "NATS takes part again");
         }
     }
 
     /// Answers how long to wait before the next try: longer each time.
     pub fn failed(&mut self, reason: &str) -> Duration {
-        if !std::mem::replace(&mut self.failing, true) {
+        if self.reasons.len() < REASONS && self.reasons.insert(reason.to_owned()) {
             tracing::error!(reason, what = self.what, "NATS does not take part; it is tried again until it does");
         }
         self.failures = (self.failures + 1).min(6);
