@@ -4,6 +4,9 @@
 
 LISTEN ?= 127.0.0.1:8080
 
+# What is off by default, and tested all the same.
+FEATURES := otel,nats
+
 # A target directory that clones share saves a fresh one the dependencies' build.
 SHARED := $(HOME)/.cache/airlock/target
 ifeq ($(CARGO_TARGET_DIR),)
@@ -28,7 +31,8 @@ test: install
 	cargo fmt --check
 	cargo fmt --check --manifest-path guest/Cargo.toml
 	cargo clippy --all-targets --locked -- --deny warnings
-	if cargo nextest --version >/dev/null 2>&1; then tests/with-postgres cargo nextest run --locked --features otel; else tests/with-postgres cargo test --locked --features otel; fi
+	cargo clippy --lib --locked --features $(FEATURES) -- --deny warnings
+	if cargo nextest --version >/dev/null 2>&1; then tests/with-postgres cargo nextest run --locked --features $(FEATURES); else tests/with-postgres cargo test --locked --features $(FEATURES); fi
 
 test-api: install
 	tests/with-postgres tests/schemathesis

@@ -467,7 +467,7 @@ impl Builder {
         let metrics = Arc::new(Metrics::new(&settings.metrics));
         let queue = Queue::new(store.clone());
         let places = Arc::new(Places::new(&self.settings));
-        let outbox = Outbox::new(store.clone(), settings, places.clone(), queue.clone());
+        let outbox = Outbox::new(store.clone(), settings, places.clone(), queue.clone(), metrics.clone());
         let executions = Executions::new(store.clone(), settings.executions.clone(), metrics.clone(), outbox.clone());
         let process = Arc::new(process(&mut self, store.clone(), outbox, metrics).await?);
         let settings = Arc::new(self.settings);

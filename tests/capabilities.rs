@@ -12,7 +12,7 @@
 //! | in `expected.json` | is compared |
 //! |---|---|
 //! | `status`, `result` | exactly; an absent result is none |
-//! | `error`, `after` | the members that are named; an absent error is none |
+//! | `error`, `after` | the members that are named, where null is also one that is not there; an absent error is none |
 //! | `logs` | line by line, the members that are named; absent is no line |
 //! | `host_calls`, `memory_bytes` | where they are named |
 //! | `compile` | whether it failed at compile time |

@@ -47,6 +47,14 @@ interface HostError extends Error {
   readonly limit?: LimitHit;
 }
 
+interface Error {
+  /**
+   * What a script throws with `retry: false` ends the job that it runs for: no
+   * further attempt is made. `throw Object.assign(new Error('no such customer'), { retry: false })`
+   */
+  retry?: boolean;
+}
+
 /** The argument of an HTTP script's entry. */
 interface ScriptRequest {
   /** `HEAD` reads `GET`. */

@@ -76,6 +76,7 @@ pub fn describe<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> ScriptError {
         stack: String::new(),
         limit: None,
         used: 0,
+        permanent: false,
     };
     let Some(object) = thrown.as_object() else {
         error.message = display(ctx, thrown);
@@ -102,6 +103,7 @@ pub fn describe<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> ScriptError {
         None => {}
     }
     error.stack = text("stack").unwrap_or_default();
+    error.permanent = object.get::<_, Value>("retry").is_ok_and(|retry| retry.as_bool() == Some(false));
     if let Ok(limit) = object.get::<_, Object>("limit") {
         error.limit = limit.get::<_, String>("name").ok();
     }

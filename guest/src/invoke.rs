@@ -33,7 +33,7 @@ pub fn invoke(call: Call) -> Result<String, ScriptError> {
 }
 
 fn error(cause: Cause, name: &str, message: String) -> ScriptError {
-    ScriptError { cause, name: name.into(), message, stack: String::new(), limit: None, used: 0 }
+    ScriptError { cause, name: name.into(), message, stack: String::new(), limit: None, used: 0, permanent: false }
 }
 
 fn thrown(ctx: &Ctx<'_>) -> ScriptError {

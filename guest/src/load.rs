@@ -64,6 +64,7 @@ fn broken(message: String) -> ScriptError {
         stack: String::new(),
         limit: None,
         used: 0,
+        permanent: false,
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tracing_subscriber::EnvFilter;
 
 use super::{Exit, report, settings};
 use crate::host::Host;
@@ -14,6 +15,7 @@ use crate::metrics;
 use crate::queue::Workers;
 use crate::server::{Server, stop_signal};
 use crate::settings::ScriptKind;
+use crate::triggers::events::nats::Bridge;
 
 /// Serve the HTTP scripts of the settings
 #[derive(clap::Args)]
@@ -43,7 +45,9 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
     if let Some(listen) = arguments.listen {
         settings.server.listen = listen;
     }
-    tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
+    // The client for NATS tells of each try, where one line for each change is enough.
+    let filter = EnvFilter::new("info,async_nats=off");
+    tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(filter).init();
 
     let mut host = Host::open(settings).await.map_err(|reason| failed(format!("{reason:#}")))?;
     for (name, problem) in host.load_scripts().await {
@@ -52,6 +56,7 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
     }
     let settings = host.settings().clone();
     let host = Arc::new(host);
+    let bridge = Bridge::start(&host).map_err(|reason| failed(format!("{reason:#}")))?;
     let server = Server::bind(host.clone()).await.map_err(|reason| failed(reason.to_string()))?;
     let address = server.address();
     // A script must not reach its own host from inside.
@@ -78,7 +83,12 @@ async fn serve(arguments: Arguments) -> Result<(), Exit> {
     let working = tokio::spawn(async move {
         // Err where the listener has ended by itself.
         let _ = told.changed().await;
-        workers.stop(drain).await;
+        let bridge = async {
+            if let Some(bridge) = bridge {
+                bridge.stop(drain).await;
+            }
+        };
+        tokio::join!(workers.stop(drain), bridge);
     });
     server
         .run(async {

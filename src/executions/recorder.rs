@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::settings::ExecutionSettings;
 use crate::store::clock::{Millis, millis};
 use crate::store::{Store, plain};
-use crate::triggers::events::{Outbox, Told};
+use crate::triggers::events::{Failed, Outbox, Told};
 
 /// How long what has ended may wait for more, to be written with it.
 const GATHER: Duration = Duration::from_millis(100);
@@ -213,14 +213,23 @@ impl Recorder {
     }
 }
 
-/// What the host tells of those that failed.
+/// What the host tells of those that did not complete.
 pub fn told<'a>(ended: impl IntoIterator<Item = &'a Ended>) -> Vec<Told> {
-    let failed = |ended: &&Ended| matches!(ended.status, Status::Failed | Status::Timeout | Status::Limit);
     let tell = |ended: &Ended| {
         let Running { identity, origin, .. } = &*ended.running;
-        Told::of_failure(identity, ended.running.trigger(), origin, ended.status, ended.error.as_deref())
+        Told::of_failure(Failed {
+            id: &identity.execution.id,
+            script: &identity.script.id,
+            name: &identity.script.name,
+            version: origin.version,
+            trigger: ended.running.trigger(),
+            status: ended.status,
+            error: ended.error.as_deref(),
+            attempt: origin.attempt.as_ref().map(|attempt| (attempt.job.as_str(), attempt.number)),
+            cause: identity.execution.cause.clone(),
+        })
     };
-    ended.into_iter().filter(failed).map(tell).collect()
+    ended.into_iter().filter(|ended| ended.status != Status::Completed).map(tell).collect()
 }
 
 /// By tenant, and no more at once than others may wait for.

@@ -3,10 +3,13 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::model::Status;
 use super::{Executions, Inner};
 use crate::settings::ExecutionSettings;
 use crate::store::clock::{Millis, millis};
 use crate::store::usage::{self, Room, Tenants, Usage};
+use crate::tenant::Cause;
+use crate::triggers::events::{Failed, Told};
 
 /// How often old executions are looked for.
 const EVERY: Duration = Duration::from_secs(60);
@@ -46,6 +49,38 @@ pub async fn keep_house(executions: Weak<Inner>) {
     }
 }
 
+/// An execution whose host has died.
+#[derive(sqlx::FromRow)]
+struct Lost {
+    id: String,
+    script_id: String,
+    script: String,
+    version: Option<i64>,
+    triggered_by: String,
+    job: Option<String>,
+    attempt: Option<i64>,
+    cause: Option<String>,
+    /// Of that event, where it is still there.
+    depth: Option<i64>,
+}
+
+impl Lost {
+    fn told(&self) -> Told {
+        let depth = self.depth.unwrap_or_default() + 1;
+        Told::of_failure(Failed {
+            id: &self.id,
+            script: &self.script_id,
+            name: &self.script,
+            version: self.version,
+            trigger: &self.triggered_by,
+            status: Status::Lost,
+            error: None,
+            attempt: self.job.as_deref().zip(self.attempt),
+            cause: self.cause.clone().map(|event| Cause { event, depth }),
+        })
+    }
+}
+
 impl Executions {
     /// Whatever a host that has died left as running is lost.
     pub(super) async fn note_lost(&self) -> sqlx::Result<()> {
@@ -65,23 +100,34 @@ impl Executions {
             })
             .await?;
         for tenant in tenants {
-            let lost: u64 = self
+            let events = self.0.events.clone();
+            let (lost, is_handled) = self
                 .0
                 .store
                 .write(&tenant.clone(), move |connection| {
                     Box::pin(async move {
-                        let lost = sqlx::query(
+                        let lost: Vec<Lost> = sqlx::query_as(
                             "UPDATE executions SET status = 'lost', ended_at = alive_at, alive_at = NULL
-                             WHERE tenant = $1 AND status = 'running' AND alive_at < $2",
+                             WHERE tenant = $1 AND status = 'running' AND alive_at < $2
+                             RETURNING id, script_id, script, version, triggered_by, job, attempt, cause,
+                                 (SELECT depth FROM outbox
+                                  WHERE outbox.tenant = executions.tenant AND outbox.id = executions.cause) AS depth",
                         )
-                        .bind(tenant)
+                        .bind(&tenant)
                         .bind(before)
-                        .execute(connection)
+                        .fetch_all(&mut *connection)
                         .await?;
-                        Ok::<_, sqlx::Error>(lost.rows_affected())
+                        let mut is_handled = false;
+                        for lost in &lost {
+                            is_handled |= events.tell(&mut *connection, &tenant, lost.told()).await?;
+                        }
+                        Ok::<_, sqlx::Error>((lost.len(), is_handled))
                     })
                 })
                 .await?;
+            if is_handled {
+                self.0.events.wake();
+            }
             tracing::warn!(executions = lost, "a host died while it ran executions; they are lost");
         }
         Ok(())

@@ -10,12 +10,14 @@ use crate::capabilities::progress::Report;
 use crate::queue::Queue;
 use crate::runtime::outcome::{self, LimitInfo, ScriptError};
 use crate::runtime::trace::Parent;
-use crate::settings::{MetricsSettings, Retention, Settings};
+use crate::scripts::shelf::Places;
+use crate::settings::{MetricsSettings, Retention, ScriptKind, ScriptSettings, Settings, TenantSettings};
 use crate::store::Kind;
 use crate::store::clock::Clock;
 use crate::store::fixture::{self, Lasting, on_both_databases};
 use crate::store::usage::{self, Room, Usage};
-use crate::tenant;
+use crate::tenant::{self, Tenant};
+use crate::triggers::events::Subscription;
 
 const NOW: Millis = 1_700_000_000_000;
 const SECOND: Millis = 1_000;
@@ -35,7 +37,23 @@ impl Scene {
         let metrics = Arc::new(Metrics::new(&MetricsSettings::default()));
         let store = store.with_clock(clock.clone());
         let queue = Queue::new(store.clone());
-        let events = Outbox::new(store.clone(), &Settings::default(), Arc::default(), queue);
+        let known = Settings {
+            tenants: vec![TenantSettings {
+                tenant: Tenant { id: "acme".into(), name: "Acme".into() },
+                schema: None,
+                seed: None,
+                quotas: None,
+            }],
+            scripts: vec![Arc::new(ScriptSettings {
+                name: "listens".into(),
+                kind: ScriptKind::Event,
+                event: Some(Subscription { events: vec!["execution.failed".into()], ..Subscription::default() }),
+                ..ScriptSettings::default()
+            })],
+            ..Settings::default()
+        };
+        let places = Arc::new(Places::new(&known));
+        let events = Outbox::new(store.clone(), &known, places, queue, metrics.clone());
         let executions = Executions::new(store, settings, metrics, events);
         Scene { executions, clock }
     }
@@ -53,6 +71,20 @@ impl Scene {
 
     async fn get(&self, tenant: &str, id: &str) -> Option<Execution> {
         self.executions.get(&key(tenant, id)).await.unwrap()
+    }
+
+    /// Of which executions the host told that they failed, and how.
+    async fn told(&self, tenant: &str) -> Vec<(String, String)> {
+        let events = &self.executions.0.events;
+        let mut told = Vec::new();
+        for event in events.list(tenant, Some("execution.failed"), None, 100).await.unwrap() {
+            let event = events.get(tenant, &event.id).await.unwrap().unwrap();
+            let data: Value = serde_json::from_str(&event.data).unwrap();
+            let text = |member: &str| data["execution"][member].as_str().unwrap().to_owned();
+            told.push((text("id"), text("status")));
+        }
+        told.sort();
+        told
     }
 
     async fn ids(&self, tenant: &str, filter: Filter) -> Vec<String> {
@@ -342,6 +374,7 @@ async fn what_a_host_left_when_it_died_is_lost(kind: Kind) {
     assert_eq!((lost.status.as_str(), lost.ended_at), ("lost", Some(NOW + SECOND)));
     let running = Filter { status: Some(Status::Running), ..Filter::default() };
     assert_eq!(alive.ids("acme", running).await, ["goes-on"]);
+    assert_eq!(alive.told("acme").await, [("left".to_owned(), "lost".to_owned())]);
 
     // It was only silent.
     left.end(&Ok(completed("1")));

@@ -84,6 +84,18 @@ struct ByMetric {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySource {
+    tenant: Arc<str>,
+    source: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByWay {
+    way: &'static str,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByState {
     state: &'static str,
 }
@@ -107,6 +119,9 @@ pub struct Metrics {
     ignored: Counter,
     unrecorded: Family<ByState, Counter>,
     refusals: Family<ByQuota, Counter>,
+    events: Family<BySource, Counter>,
+    bridged: Family<ByWay, Counter>,
+    bridge_waiting: Gauge,
     ticks: Family<ByState, Counter>,
     lateness: Histogram,
     under_way: Gauge,
@@ -163,6 +178,9 @@ impl Metrics {
             ignored: Counter::default(),
             unrecorded: Family::default(),
             refusals: Family::default(),
+            events: Family::default(),
+            bridged: Family::default(),
+            bridge_waiting: Gauge::default(),
             ticks: Family::default(),
             lateness: Histogram::new(SECONDS),
             under_way: Gauge::default(),
@@ -187,12 +205,15 @@ impl Metrics {
         registry.register("script_metric_ignored", "Numbers beyond what is kept apart", m.ignored.clone());
         registry.register("executions_unrecorded", "Records left out or shortened for speed", m.unrecorded.clone());
         registry.register("quota_refusals", "What tenants were refused for want of a quota", m.refusals.clone());
+        registry.register("events_published", "Events published, by what they come from", m.events.clone());
+        registry.register("nats_events", "Events sent to NATS and taken from there", m.bridged.clone());
+        registry.register("nats_events_waiting", "Events of all hosts that are to be sent", m.bridge_waiting.clone());
         registry.register("executions_under_way", "Executions that run or wait", m.under_way.clone());
         registry.register("sandboxes", "Sandboxes by state, and calls that wait for one", m.sandboxes.clone());
         registry.register("jobs", "Jobs of all hosts by state", m.jobs.clone());
         registry.register("job_wait_seconds", "How long the job waits that waits longest", m.oldest_job.clone());
         registry.register("job_attempts", "Attempts of jobs by what they came to", m.attempts.clone());
-        registry.register("dead_letters", "Jobs that used up their attempts", m.dead.clone());
+        registry.register("dead_letters", "Jobs that were given up", m.dead.clone());
         registry.register("schedule_ticks", "Ticks of schedules, by what became of them", m.ticks.clone());
         registry.register("schedule_lateness_seconds", "How late ticks were queued", m.lateness.clone());
         metrics.registry = registry;
@@ -237,12 +258,28 @@ impl Metrics {
         }
     }
 
+    /// Counts an event that was published. `source` is one of few.
+    pub fn event(&self, tenant: &str, source: &'static str) {
+        let (tenant, _) = self.names(tenant, "");
+        self.events.get_or_create(&BySource { tenant, source }).inc();
+    }
+
+    /// Counts an event that goes `out` or comes `in`, by what became of it.
+    pub fn bridged(&self, way: &'static str, state: &'static str) {
+        self.bridged.get_or_create(&ByWay { way, state }).inc();
+    }
+
+    /// How many events are to be sent.
+    pub fn bridge_waiting(&self, events: i64) {
+        self.bridge_waiting.set(events);
+    }
+
     /// Counts an attempt of a job, by what it came to.
     pub fn attempted(&self, state: &'static str) {
         self.attempts.get_or_create(&ByState { state }).inc();
     }
 
-    /// Counts jobs that have used up their attempts.
+    /// Counts jobs that are dead letters now.
     pub fn died(&self, jobs: usize) {
         self.dead.inc_by(jobs as u64);
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use sqlx::AssertSqlSafe;
 
 use super::claim::Claimed;
@@ -31,6 +31,16 @@ pub enum End {
     NotBegun(Duration),
 }
 
+impl End {
+    /// In metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            End::Ran(ending) => ending.status().name(),
+            End::NotBegun(_) => "put_off",
+        }
+    }
+}
+
 /// An attempt that is over.
 pub struct Done {
     pub job: Claimed,
@@ -38,7 +48,7 @@ pub struct Done {
 }
 
 impl Done {
-    /// What the host tells where this was the last attempt.
+    /// What the host tells where the job is a dead letter now.
     pub fn told(&self) -> Told {
         let Done { job, end } = self;
         let error = match end {
@@ -138,8 +148,10 @@ struct Next {
 }
 
 fn after_failure(job: &Claimed, ending: &Ending, settings: &QueueSettings, now: Millis) -> Next {
-    let error = ending.error().and_then(shorten);
-    if job.attempt >= job.attempts {
+    let error = ending.error().and_then(Brief::of);
+    let is_last = job.attempt >= job.attempts || error.as_ref().is_some_and(|error| error.retry == Some(false));
+    let error = error.and_then(|error| serde_json::to_string(&error).ok());
+    if is_last {
         return Next { state: State::Dead, run_at: job.run_at, back: 0, error };
     }
     let wait = backoff(settings, job.attempt, random::fraction());
@@ -154,14 +166,25 @@ pub fn backoff(settings: &QueueSettings, attempt: i64, chance: f64) -> Duration 
     most.mul_f64(1.0 - chance.clamp(0.0, 1.0) / 2.0)
 }
 
-/// The name and the message of an error.
-fn shorten(error: &str) -> Option<String> {
-    let error: Value = serde_json::from_str(error).ok()?;
-    let text = |member: &str| {
-        let text = error.get(member).and_then(Value::as_str).unwrap_or_default();
-        text[..text.floor_char_boundary(ERROR / 2)].to_owned()
-    };
-    Some(serde_json::json!({ "name": text("name"), "message": text("message") }).to_string())
+/// What a job keeps of an error.
+#[derive(Deserialize, Serialize)]
+struct Brief {
+    name: String,
+    message: String,
+    /// Some(false) where the script wants no further attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<bool>,
+}
+
+impl Brief {
+    /// `error` is JSON.
+    fn of(error: &str) -> Option<Brief> {
+        let mut error: Brief = serde_json::from_str(error).ok()?;
+        for text in [&mut error.name, &mut error.message] {
+            text.truncate(text.floor_char_boundary(ERROR / 2));
+        }
+        Some(error)
+    }
 }
 
 /// Answers the ids of those that were this host's.

@@ -68,7 +68,7 @@ pub enum State {
     /// An earlier one with its order key is not done.
     Blocked,
     Running,
-    /// It has used up its attempts.
+    /// It has used up its attempts, or its script wants no further one.
     Dead,
 }
 

@@ -14,12 +14,13 @@ use serde_json::json;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
+use super::claim::Claimed;
 use super::{State, order};
-use crate::executions::{self, Lost};
+use crate::executions::{self, Lost, Status};
 use crate::store::clock::Millis;
 use crate::store::{Connection, Store};
 use crate::tenant::Cause;
-use crate::triggers::events::Told;
+use crate::triggers::events::{Failed, Told};
 
 /// A host's death is not the script's fault: a job is tried so often at least
 /// before it is given up for that.
@@ -62,7 +63,7 @@ pub async fn bury(connection: &mut Connection, time: &str, lease: Millis) -> sql
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Orphan {
     pub tenant: String,
-    id: String,
+    pub id: String,
     pub script: String,
     triggered_by: String,
     version: Option<i64>,
@@ -70,17 +71,58 @@ pub struct Orphan {
     depth: i64,
     caller: Option<String>,
     order_key: Option<String>,
-    attempt: i64,
+    pub attempt: i64,
     attempts: i64,
     host: String,
     changed_at: Millis,
 }
 
 impl Orphan {
+    /// A job of this host's that is to be taken from it.
+    pub fn of(job: &Claimed, now: Millis) -> Orphan {
+        Orphan {
+            tenant: job.tenant.clone(),
+            id: job.id.clone(),
+            script: job.script.clone(),
+            triggered_by: job.triggered_by.clone(),
+            version: job.version,
+            cause: job.cause.clone(),
+            depth: job.depth,
+            caller: job.caller.clone(),
+            order_key: job.order_key.clone(),
+            attempt: job.attempt,
+            attempts: job.attempts,
+            host: job.host.clone(),
+            changed_at: now,
+        }
+    }
+
+    pub fn key(&self) -> (String, String) {
+        (self.tenant.clone(), self.id.clone())
+    }
+
+    fn cause(&self) -> Option<Cause> {
+        self.cause.clone().map(|event| Cause { event, depth: self.depth })
+    }
+
+    /// What the host tells of its attempt. `name` is the script's.
+    pub fn lost(&self, name: &str) -> Told {
+        Told::of_failure(Failed {
+            id: &super::execution_id(&self.id, self.attempt),
+            script: &self.script,
+            name,
+            version: self.version,
+            trigger: &self.triggered_by,
+            status: Status::Lost,
+            error: None,
+            attempt: Some((&self.id, self.attempt)),
+            cause: self.cause(),
+        })
+    }
+
     /// What the host tells where this was the last attempt.
     pub fn told(&self) -> Told {
-        let cause = self.cause.clone().map(|event| Cause { event, depth: self.depth });
-        Told::of_dead_job(&self.id, &self.script, self.attempt, cause, None)
+        Told::of_dead_job(&self.id, &self.script, self.attempt, self.cause(), None)
     }
 }
 
@@ -120,6 +162,24 @@ pub async fn adopt(connection: &mut Connection, now: Millis, orphan: Orphan, nam
     let dead = orphan.attempt >= orphan.attempts.max(ATTEMPTS);
     let state = if dead { State::Dead } else { State::Waiting };
     let error = json!({ "name": "HostLost", "message": "the host that ran it died or was out of reach" });
+    if !take(connection, now, &orphan, state, &error.to_string()).await? {
+        return Ok(Became::Nothing);
+    }
+    if dead {
+        release(connection, now, &orphan).await?;
+    }
+    record_lost(connection, now, orphan, name).await?;
+    Ok(if dead { Became::Dead } else { Became::Waiting })
+}
+
+/// Takes a job from the host that had it. Answers whether it had it still.
+pub async fn take(
+    connection: &mut Connection,
+    now: Millis,
+    orphan: &Orphan,
+    state: State,
+    error: &str,
+) -> sqlx::Result<bool> {
     let taken = sqlx::query(
         "UPDATE jobs SET state = $4, host = NULL, error = $5, changed_at = $6
          WHERE tenant = $1 AND id = $2 AND host = $3 AND state = 'running'",
@@ -128,16 +188,23 @@ pub async fn adopt(connection: &mut Connection, now: Millis, orphan: Orphan, nam
     .bind(&orphan.id)
     .bind(&orphan.host)
     .bind(state.name())
-    .bind(error.to_string())
+    .bind(error)
     .bind(now)
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    if taken.rows_affected() == 0 {
-        return Ok(Became::Nothing);
+    Ok(taken.rows_affected() > 0)
+}
+
+/// Lets those go that are behind it.
+pub async fn release(connection: &mut Connection, now: Millis, orphan: &Orphan) -> sqlx::Result<()> {
+    match &orphan.order_key {
+        Some(key) => order::release(connection, &orphan.tenant, &orphan.script, key, now).await,
+        None => Ok(()),
     }
-    if let Some(key) = orphan.order_key.as_ref().filter(|_| dead) {
-        order::release(connection, &orphan.tenant, &orphan.script, key, now).await?;
-    }
+}
+
+/// Puts its attempt on record, of which nobody knows more. `name` is the script's.
+pub async fn record_lost(connection: &mut Connection, now: Millis, orphan: Orphan, name: String) -> sqlx::Result<()> {
     let lost = Lost {
         id: super::execution_id(&orphan.id, orphan.attempt),
         script_id: orphan.script,
@@ -150,6 +217,5 @@ pub async fn adopt(connection: &mut Connection, now: Millis, orphan: Orphan, nam
         attempt: orphan.attempt,
         cause: orphan.cause,
     };
-    executions::note_lost(connection, &orphan.tenant, now, lost).await?;
-    Ok(if dead { Became::Dead } else { Became::Waiting })
+    executions::note_lost(connection, &orphan.tenant, now, lost).await
 }

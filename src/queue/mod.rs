@@ -5,11 +5,13 @@
 //! What comes of an attempt is written with its execution in one transaction,
 //! and only by the host whose attempt it is. Where a host falls silent, its
 //! attempts are lost, and others make the next ones. A job that has used up its
-//! attempts is a dead letter until somebody replays or discards it.
+//! attempts, or whose script throws what says `retry: false`, is a dead letter
+//! until somebody replays or discards it.
 //!
 //! So each job runs at least once, and each attempt is on record once.
 
 mod argument;
+mod aside;
 mod attempt;
 mod claim;
 mod count;

@@ -24,17 +24,20 @@ const NOW: Millis = 1_700_000_000_000;
 const SECOND: Millis = 1000;
 
 const SETTINGS: &str = r#"
-tenants = [{ id = "a" }, { id = "b" }]
+tenants = [{ id = "a" }, { id = "b" }, { id = "c" }]
 scripts = [
     { name = "echo", file = "echo.js" },
     { name = "fail", file = "fail.js" },
+    { name = "give-up", file = "give-up.js" },
     { name = "wait", file = "wait.js" },
+    { name = "listen", file = "echo.js", type = "event", event = { events = ["execution.failed"] }, tenants = ["c"] },
 ]
 "#;
 
-const SCRIPTS: [(&str, &str); 3] = [
+const SCRIPTS: [(&str, &str); 4] = [
     ("echo.js", "export default (input) => ({ input, by: context.user?.id, trigger: context.execution.triggeredBy })"),
     ("fail.js", "export default (input) => { throw new RangeError('no ' + JSON.stringify(input)); }"),
+    ("give-up.js", "export default () => { throw Object.assign(new Error('no customer'), { retry: false }); }"),
     ("wait.js", "export default (ms) => new Promise((done) => setTimeout(done, ms))"),
 ];
 
@@ -273,6 +276,21 @@ async fn a_job_that_fails_is_tried_again_later_until_it_is_dead(kind: Kind) {
     assert_eq!(scene.used(Room::Jobs).await.items, 1);
 }
 
+async fn a_job_whose_script_wants_no_further_attempt_is_dead_at_once(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let ordered = |job| NewJob { order_key: Some("key".into()), attempts: 5, ..job };
+    scene.insert("a", vec![ordered(to("give-up", 1)), ordered(to("give-up", 2))]).await;
+    assert_eq!(scene.work().await, 2, "the one behind it is let go");
+    assert_eq!(scene.states("a").await, ["dead", "dead"]);
+    let error: Value = serde_json::from_str(&scene.column("a", "error").await[0]).unwrap();
+    assert_eq!(error, serde_json::json!({ "name": "Error", "message": "no customer", "retry": false }));
+    let executions = scene.executions("a").await;
+    assert!(executions.iter().all(|execution| execution.attempt == Some(1)), "{executions:?}");
+    let replayed = scene.host.queue().replay("a", executions[0].job.as_ref().unwrap(), 5).await.unwrap();
+    assert_eq!(replayed, Changed::Done);
+    assert_eq!(scene.work().await, 1, "somebody may still try it again");
+}
+
 async fn what_a_dead_host_had_in_hand_is_done_by_another(kind: Kind) {
     let (dead, alive) = {
         let scene = Scene::new(kind).await;
@@ -472,6 +490,107 @@ async fn a_handler_gets_the_event(kind: Kind) {
     assert_eq!(scene.states("a").await, ["dead"], "the one whose event is gone");
 }
 
+/// Refuses one script's records, or those that say `failed`.
+fn refusing(kind: Kind, what: &str) -> String {
+    match kind {
+        Kind::Sqlite => format!(
+            "CREATE TRIGGER refuse BEFORE INSERT ON executions WHEN NEW.script = 'fail' AND {what}
+             BEGIN SELECT RAISE(ABORT, 'on purpose'); END"
+        ),
+        Kind::Postgres => format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF NEW.script = 'fail' AND {what} THEN RAISE 'on purpose'; END IF;
+                 RETURN NEW;
+             END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON executions FOR EACH ROW EXECUTE FUNCTION refuse()"
+        ),
+    }
+}
+
+async fn what_the_database_refuses_is_set_aside_alone(kind: Kind) {
+    // Its record is refused whatever it says, or as long as it says what happened.
+    for (what, on_record) in [("NEW.status <> ''", 0), ("NEW.status = 'failed'", 1)] {
+        let scene = Scene::new(kind).await;
+        let sql = refusing(kind, what);
+        let refusing: sqlx::Result<()> = scene
+            .store()
+            .write_without_turn(move |connection| {
+                Box::pin(async move { sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await.map(drop) })
+            })
+            .await;
+        refusing.unwrap();
+        let ordered = |job| NewJob { order_key: Some("key".into()), ..job };
+        let behind = ordered(NewJob { entry: Some("missing".into()), ..to("fail", 9) });
+        let jobs = (0..5).map(job).chain([ordered(NewJob { attempts: 3, ..to("fail", 7) }), behind]).collect();
+        scene.insert("a", jobs).await;
+        let mut part = Vec::new();
+        for job in scene.claim(100).await {
+            let (grip, _) = scene.crew.hands.take("a");
+            part.push((Arc::new(scene.attempt(job).await), grip));
+        }
+        scene.crew.clone().finish("a".into(), part).await;
+        assert_eq!(scene.states("a").await, ["dead", "waiting"], "the one behind it is let go");
+        assert_eq!(scene.crew.hands.jobs(), 0);
+        let error: Value = serde_json::from_str(&scene.column("a", "COALESCE(error, '')").await[0]).unwrap();
+        assert_eq!(error["name"], "InternalError");
+        let executions = scene.executions("a").await;
+        let with = |status: &str| executions.iter().filter(|execution| execution.status == status).count();
+        assert_eq!((with("completed"), with("lost"), executions.len()), (5, on_record, 5 + on_record));
+        let metrics = scene.host.metrics();
+        for line in ["airlock_job_attempts_total{state=\"set_aside\"} 1", "airlock_dead_letters_total 1"] {
+            assert!(metrics.lines().any(|known| known == line), "{line}\n{metrics}");
+        }
+        // What is left of it by a dead host holds up no other's either.
+        scene.insert("a", vec![NewJob { attempts: 3, ..to("fail", 8) }, job(6)]).await;
+        assert_eq!(scene.claim(100).await.len(), 3);
+        scene.clock.advance(31 * SECOND);
+        scene.crew.sweep().await.unwrap();
+        let states = scene.states("a").await;
+        let waiting = if on_record == 0 { 1 } else { 3 };
+        assert_eq!(states.iter().filter(|state| *state == "waiting").count(), waiting, "{states:?}");
+        assert!(!states.iter().any(|state| state == "running"), "{states:?}");
+    }
+}
+
+async fn whoever_listens_is_told_of_what_was_stopped_or_lost(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let other = scene.another().await;
+    let kept = scene.insert("c", vec![NewJob { attempts: 5, ..to("wait", 60_000) }, to("wait", 60_001)]).await;
+    let mut jobs = scene.claim(2).await;
+    let (stopped, lost) = (jobs.remove(0), jobs.remove(0));
+    let key = crate::executions::Key { tenant: "c".into(), id: stopped.id.clone() };
+    let stop = async {
+        while scene.host.executions().cancel(&key).await.unwrap() != crate::executions::Cancelled::Told {
+            tokio::task::yield_now().await;
+        }
+    };
+    let (done, ()) = tokio::join!(scene.attempt(stopped), stop);
+    scene.finish(done).await;
+    scene.clock.advance(31 * SECOND);
+    assert_eq!(other.crew.sweep().await.unwrap(), 1);
+
+    let events = &scene.host.process().events;
+    let mut told = Vec::new();
+    for event in events.list("c", Some("execution.failed"), None, 10).await.unwrap() {
+        let data = events.get("c", &event.id).await.unwrap().unwrap().data;
+        let data: Value = serde_json::from_str(&data).unwrap();
+        let member = |name: &str| data["execution"][name].clone();
+        told.push((member("id"), member("status"), member("job"), member("attempt")));
+    }
+    told.reverse();
+    let expected = [("cancelled", 0), ("lost", 1)].map(|(status, job)| {
+        let id = Value::from(kept.jobs[job].id.clone());
+        (id.clone(), status.into(), id, 1.into())
+    });
+    assert_eq!(told, expected);
+    assert_eq!(lost.id, kept.jobs[1].id);
+    let metrics = [&scene, &other].map(|scene| scene.host.metrics());
+    for metrics in metrics {
+        let line = "airlock_events_published_total{tenant=\"c\",source=\"host\"} 1";
+        assert!(metrics.lines().any(|known| known == line), "{metrics}");
+    }
+}
+
 async fn what_somebody_stopped_is_over(kind: Kind) {
     let scene = Scene::new(kind).await;
     scene.insert("a", vec![NewJob { attempts: 5, ..to("wait", 60_000) }]).await;
@@ -525,6 +644,7 @@ on_both_databases!(
     what_is_not_committed_is_not_queued,
     a_job_that_is_done_is_gone_and_on_record,
     a_job_that_fails_is_tried_again_later_until_it_is_dead,
+    a_job_whose_script_wants_no_further_attempt_is_dead_at_once,
     what_a_dead_host_had_in_hand_is_done_by_another,
     a_job_that_is_lost_again_and_again_is_given_up,
     a_clock_that_is_set_back_delays_no_more_than_a_lease,
@@ -536,6 +656,8 @@ on_both_databases!(
     a_large_argument_arrives_whole,
     a_handler_gets_the_event,
     what_somebody_stopped_is_over,
+    what_the_database_refuses_is_set_aside_alone,
+    whoever_listens_is_told_of_what_was_stopped_or_lost,
     workers_do_jobs_until_they_are_told_to_stop,
 );
 

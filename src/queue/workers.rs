@@ -1,7 +1,7 @@
 //! Who does the jobs: claims them, makes the attempts, writes what came of them,
 //! and looks after what dead hosts have left.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,14 +14,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::claim::{self, Claimed, Found, Look};
-use super::finish::{Done, End, finish};
+use super::finish::{Done, End, Finished, finish};
 use super::hands::{Call, Grip, Hands};
-use super::lease::{self, Became};
+use super::lease::{self, Became, Orphan};
 use super::{Queue, attempt, retention};
 use crate::host::Host;
 use crate::settings::QueueSettings;
-use crate::store::Store;
 use crate::store::clock::{Millis, millis};
+use crate::store::{Store, is_refusal};
 use crate::tenant::quota::Quota;
 
 /// How often a host looks for jobs that nobody told it of.
@@ -46,7 +46,7 @@ pub(super) struct Crew {
     pub host: Arc<Host>,
     pub hands: Arc<Hands>,
     settings: QueueSettings,
-    store: Store,
+    pub store: Store,
     queue: Queue,
     /// As what this host claims jobs; None while it has no lease.
     name: Mutex<Option<String>>,
@@ -291,51 +291,28 @@ impl Crew {
         }
     }
 
-    /// Writes what came of some attempts, however often it takes.
+    /// Writes what came of some attempts.
     pub async fn finish(self: Arc<Self>, tenant: String, part: Vec<Over>) -> String {
         let (done, grips): (Vec<Arc<Done>>, Vec<Grip>) = part.into_iter().unzip();
-        let done = Arc::new(done);
-        let mut pause = Pause::default();
-        loop {
-            let (of, now, settings, some) = (tenant.clone(), self.store.now(), self.settings.clone(), done.clone());
-            let events = self.host.process().events.clone();
-            let written = self.store.write(&tenant, move |connection| {
-                Box::pin(async move {
-                    let finished = finish(&mut *connection, &of, now, &settings, some.clone()).await?;
-                    for done in some.iter().filter(|done| finished.dead.contains(&done.job.id)) {
-                        events.tell(&mut *connection, &of, done.told()).await?;
-                    }
-                    Ok(finished)
-                })
-            });
-            match written.await {
-                Ok(finished) => {
-                    self.note(Ok(()));
-                    let metrics = &self.host.process().metrics;
-                    for done in done.iter() {
-                        metrics.attempted(match &done.end {
-                            End::Ran(ending) => ending.status().name(),
-                            End::NotBegun(_) => "put_off",
-                        });
-                    }
-                    metrics.died(finished.dead.len());
-                    for job in finished.dead {
-                        tracing::warn!(job, tenant_id = tenant, "a job has used up its attempts; it is a dead letter");
-                    }
-                    for job in finished.taken {
-                        tracing::warn!(job, tenant_id = tenant, "this host counted as dead; its attempt is lost");
-                    }
-                    break;
-                }
-                Err(reason) => {
-                    let reason: sqlx::Error = reason;
-                    self.note(Err(&reason));
-                    tokio::time::sleep(pause.next()).await;
-                }
-            }
-        }
+        self.finish_each(&tenant, done).await;
         drop(grips);
         tenant
+    }
+
+    /// Writes all of it in one transaction, once.
+    pub async fn finish_part(&self, tenant: &str, done: Arc<Vec<Arc<Done>>>) -> sqlx::Result<Finished> {
+        let (of, now, settings) = (tenant.to_owned(), self.store.now(), self.settings.clone());
+        let events = self.host.process().events.clone();
+        let written = self.store.write(tenant, move |connection| {
+            Box::pin(async move {
+                let finished = finish(&mut *connection, &of, now, &settings, done.clone()).await?;
+                for done in done.iter().filter(|done| finished.dead.contains(&done.job.id)) {
+                    events.tell(&mut *connection, &of, done.told()).await?;
+                }
+                Ok(finished)
+            })
+        });
+        written.await
     }
 
     /// Says that this host lives, and takes care of what the dead have left,
@@ -419,20 +396,24 @@ impl Crew {
         }
         let mut adopted = 0;
         let metrics = &self.host.process().metrics;
+        // What the database refuses to take care of.
+        let mut left: HashSet<(String, String)> = HashSet::new();
         loop {
-            let orphans = lease::orphans(&self.store).await?;
+            let mut orphans = lease::orphans(&self.store).await?;
+            orphans.retain(|orphan| !left.contains(&orphan.key()));
             let found = orphans.len();
             for orphan in orphans {
-                let (tenant, now) = (orphan.tenant.clone(), self.store.now());
-                let place = self.host.places().get(&tenant);
-                let script = place.and_then(|place| place.shelf().get(&orphan.script).cloned());
-                let name = script.map_or_else(|| orphan.script.clone(), |script| script.name.clone());
+                let (tenant, now, name) = (orphan.tenant.clone(), self.store.now(), self.name_of(&orphan));
                 let (events, of, told) = (self.host.process().events.clone(), tenant.clone(), orphan.told());
+                let (kept, lost) = (orphan.clone(), orphan.lost(&name));
                 let became: sqlx::Result<Became> = self
                     .store
                     .write(&tenant, move |connection| {
                         Box::pin(async move {
                             let became = lease::adopt(&mut *connection, now, orphan, name).await?;
+                            if became != Became::Nothing {
+                                events.tell(&mut *connection, &of, lost).await?;
+                            }
                             if became == Became::Dead {
                                 events.tell(connection, &of, told).await?;
                             }
@@ -440,7 +421,15 @@ impl Crew {
                         })
                     })
                     .await;
-                match became? {
+                let became = match became {
+                    Err(reason) if is_refusal(&reason) => {
+                        left.insert(kept.key());
+                        self.set_aside(kept, &reason).await;
+                        continue;
+                    }
+                    other => other?,
+                };
+                match became {
                     Became::Waiting => {
                         adopted += 1;
                         metrics.attempted("lost");
@@ -462,6 +451,13 @@ impl Crew {
             self.queue.wake();
         }
         Ok(adopted)
+    }
+
+    /// The script's name, as far as this host knows it.
+    pub fn name_of(&self, orphan: &Orphan) -> String {
+        let place = self.host.places().get(&orphan.tenant);
+        let script = place.and_then(|place| place.shelf().get(&orphan.script).cloned());
+        script.map_or_else(|| orphan.script.clone(), |script| script.name.clone())
     }
 
     /// Hears of jobs that others have queued.
@@ -514,7 +510,7 @@ impl Crew {
     }
 
     /// Says when the database begins to fail, and when it answers again.
-    fn note(&self, done: Result<(), &sqlx::Error>) {
+    pub fn note(&self, done: Result<(), &sqlx::Error>) {
         let failed = done.is_err();
         if self.failing.swap(failed, Ordering::Relaxed) == failed {
             return;
@@ -538,10 +534,10 @@ pub(super) struct Claims {
 
 /// How long to wait for a database that fails: longer each time.
 #[derive(Debug, Default)]
-struct Pause(u32);
+pub(super) struct Pause(u32);
 
 impl Pause {
-    fn next(&mut self) -> Duration {
+    pub fn next(&mut self) -> Duration {
         self.0 = (self.0 + 1).min(6);
         Duration::from_millis(100 << self.0).min(PAUSE)
     }

@@ -87,6 +87,9 @@ pub struct ScriptError {
     pub column: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<LimitInfo>,
+    /// Some(false) where the script said so: another attempt would end the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<bool>,
 }
 
 /// The limit that stopped a call.

@@ -168,6 +168,7 @@ impl Sandbox {
         match error.cause {
             Cause::Thrown | Cause::Output => {
                 let mut described = stack::script_error(error.name, error.message, &error.stack);
+                described.retry = error.permanent.then_some(false);
                 // Only a limit that the host itself refused for counts as one.
                 described.limit =
                     error.limit.and_then(|name| call.hits.iter().find(|hit| hit.name == name).cloned()).map(Into::into);

@@ -17,6 +17,7 @@ pub fn script_error(name: String, message: String, stack: &str) -> ScriptError {
         line: place.map(|(line, _)| line),
         column: place.map(|(_, column)| column),
         limit: None,
+        retry: None,
     }
 }
 

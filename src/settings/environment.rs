@@ -14,7 +14,7 @@ use crate::hexadecimal;
 use crate::runtime::limits::{Limit, Limits};
 
 /// The general ones, each with the setting that it is for.
-pub(super) const VARIABLES: [(&str, &str); 10] = [
+pub(super) const VARIABLES: [(&str, &str); 12] = [
     ("SCRIPTS_ENABLED", "scripts_enabled"),
     ("SCRIPT_TIMEOUT_SECONDS", "limits.timeout"),
     ("SCRIPT_MAX_MEMORY_MB", "limits.memory"),
@@ -25,6 +25,8 @@ pub(super) const VARIABLES: [(&str, &str); 10] = [
     ("AIRLOCK_DATABASE_ADMIN_URL", "database.admin_url"),
     ("AIRLOCK_DATABASE_TOKEN_KEYS", "database.token_keys"),
     ("AIRLOCK_SECRETS_KEYS", "secrets.keys"),
+    ("AIRLOCK_NATS_URL", "events.nats.url"),
+    ("AIRLOCK_NATS_CREDENTIALS", "events.nats.credentials"),
 ];
 
 /// Applies the variables that belong to no script.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
 use super::environment::{VARIABLES, set};
-use super::{Settings, SettingsError};
+use super::{Receive, Settings, SettingsError};
 use crate::capabilities::db::postgres::{Protection, Table};
 use crate::runtime::limits::{Limit, Unit};
 use crate::tenant::quota::Quota;
@@ -90,6 +90,10 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
         server, sandboxes, http, smtp, store, database, executions, queue, events, schedules, metrics, ..
     } = settings;
     let database = database.as_ref();
+    let nats = events.nats.as_ref();
+    let receive = |of: fn(&Receive) -> &String| {
+        nats.and_then(|nats| nats.receive.as_ref()).map_or_else(none, |receive| of(receive).clone())
+    };
     let listed = |of: fn(&Protection) -> Vec<String>| {
         let list = database.map(|database| of(&database.protection));
         list.map_or_else(none, |list| names(list.iter().map(String::as_str).collect()))
@@ -123,6 +127,12 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
         ("executions.max_bytes_per_tenant", size(executions.max_bytes_per_tenant)),
         ("executions.max_result", size(executions.max_result)),
         ("events.keep", time(events.keep)),
+        ("events.nats.url", there(nats.is_some())),
+        ("events.nats.credentials", there(nats.is_some_and(|nats| nats.credentials.is_some()))),
+        ("events.nats.publish", nats.and_then(|nats| nats.publish.clone()).unwrap_or_else(none)),
+        ("events.nats.receive", receive(|receive| &receive.subject)),
+        ("events.nats.stream", receive(|receive| &receive.stream)),
+        ("events.nats.consumer", receive(|receive| &receive.consumer)),
         ("queue.concurrency", queue.concurrency.to_string()),
         ("queue.lease", time(queue.lease)),
         ("queue.heartbeat", time(queue.heartbeat)),

@@ -18,6 +18,7 @@ use url::Url;
 use super::database::{self, DatabaseTable};
 use super::error::Fault;
 use super::jwt::{self, AuthTable};
+use super::nats::{self, NatsTable};
 use super::queue::{self, QueueTable};
 use super::schedules::{self, CronTable, SchedulesTable};
 use super::services::{self, ServiceTable};
@@ -139,6 +140,7 @@ struct ExecutionTable {
 #[serde(deny_unknown_fields, default)]
 struct EventTable {
     keep: Option<Spanned<Scalar>>,
+    nats: Option<Spanned<NatsTable>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -315,6 +317,7 @@ pub(super) fn parse(
     environment::apply(&mut settings, variable)?;
     settings.database = database::read(file.database.as_ref(), variable, at)?;
     settings.store = store::read(&file.store, variable, settings.database.as_ref(), at)?;
+    settings.events.nats = nats::read(file.events.nats.as_ref(), variable, at)?;
     reader.people(&file, &mut settings).map_err(at)?;
     let general = settings.limits.clone();
     reader.scripts(&file, &general, &mut settings).map_err(at)?;

@@ -9,6 +9,7 @@ mod error;
 pub mod explain;
 mod file;
 mod jwt;
+mod nats;
 mod queue;
 mod schedules;
 mod services;
@@ -30,6 +31,7 @@ use sha2::{Digest, Sha256};
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use jwt::{Jwks, JwtSettings};
+pub use nats::{NatsSettings, Receive};
 pub use queue::{MAX_ATTEMPTS, QueueSettings};
 pub use schedules::ScheduleSettings;
 pub use store::StoreSettings;
@@ -195,17 +197,19 @@ impl Default for ExecutionSettings {
     }
 }
 
-/// `[events]`: what is kept of published events.
+/// `[events]`: what is kept of published events, and who else is told of them.
 #[derive(Debug, Clone)]
 pub struct EventSettings {
     /// How long, at least; an event that a job needs stays. So long a dedup key
     /// holds.
     pub keep: Duration,
+    /// None: nobody.
+    pub nats: Option<NatsSettings>,
 }
 
 impl Default for EventSettings {
     fn default() -> Self {
-        EventSettings { keep: Duration::from_secs(7 * 24 * 60 * 60) }
+        EventSettings { keep: Duration::from_secs(7 * 24 * 60 * 60), nats: None }
     }
 }
 

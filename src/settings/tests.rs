@@ -1,6 +1,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use url::Url;
+
 use super::*;
 use crate::capabilities::db::postgres::token::Key;
 use crate::capabilities::db::postgres::{Access, Table};
@@ -422,6 +424,31 @@ const WRONG: &[(&str, usize, usize, &[&str])] = &[
     ("[sandboxes]\ncount = \"many\"", 2, 9, &["a whole number from 1 to 10000"]),
     ("[executions]\nkeep = \"5s\"", 2, 8, &["a time from `1m` to ten years", "`30d`"]),
     ("[events]\nkeep = \"5s\"", 2, 8, &["a time from `1m` to ten years"]),
+    ("[events.nats]\npublish = \"shop\"", 1, 1, &["no `url`", "AIRLOCK_NATS_URL", "nats://nats.example.com:4222"]),
+    ("[events.nats]\nurl = \"http://localhost\"", 2, 7, &["does not say where NATS is", "nats://"]),
+    ("[events.nats]\nurl = \"nats://a,b\"", 2, 7, &["does not say where NATS is"]),
+    ("[events.nats]\nurl = \"nats://a\"", 1, 1, &["neither what is sent nor what is received", "`publish`"]),
+    ("[events.nats]\nurl = \"nats://a\"\npublish = \"a.>\"", 3, 11, &["`a.>` cannot be the beginning of a subject"]),
+    ("[events.nats]\nurl = \"nats://a\"\npublish = \"\"", 3, 11, &["cannot be the beginning"]),
+    ("[events.nats]\nurl = \"nats://a\"\nreceive = \"a\"", 3, 11, &["`receive` needs a `stream`", "`consumer`"]),
+    (
+        "[events.nats]\nurl = \"nats://a\"\nreceive = \"a\"\nstream = \"A\"\nconsumer = \"b.c\"",
+        5,
+        12,
+        &["`b.c` cannot be a consumer's name"],
+    ),
+    (
+        "[events.nats]\nurl = \"nats://a\"\npublish = \"a\"\nstream = \"A\"",
+        4,
+        10,
+        &["`stream` is of no use without `receive`"],
+    ),
+    (
+        "[events.nats]\nurl = \"nats://a\"\npublish = \"a.b\"\nreceive = \"a\"\nstream = \"A\"\nconsumer = \"c\"",
+        4,
+        11,
+        &["`a` and `a.b` overlap", "would come back"],
+    ),
     ("[executions]\nmax_per_tenant = 0", 2, 18, &["a whole number from 1"]),
     ("[queue]\nlease = \"29s\"", 2, 9, &["heartbeat of 10s", "lease of 29s", "three times"]),
     ("[queue]\nheartbeat = \"11s\"", 2, 13, &["heartbeat of 11s"]),
@@ -747,6 +774,35 @@ fn the_host_s_own_data_may_be_in_a_database() {
         assert_eq!(parse_in(text, environment).unwrap().store.unwrap().url, OTHER);
     }
     assert_eq!(Settings::load(None, environment).unwrap().store.unwrap().url, OTHER);
+}
+
+#[test]
+fn events_may_go_to_nats_and_come_from_there() {
+    const TEXT: &str = "[events.nats]\nurl = \"nats://me:hunter2@one:4222, tls://two\"\npublish = \"shop.events\"
+        receive = \"shop.eventsless\"\nstream = \"INBOX\"\nconsumer = \"airlock\"";
+    let nats = parse(TEXT).unwrap().events.nats.unwrap();
+    assert_eq!(nats.servers.iter().map(Url::as_str).collect::<Vec<_>>(), ["nats://me:hunter2@one:4222", "tls://two"]);
+    assert_eq!((nats.publish.as_deref(), &nats.credentials), (Some("shop.events"), &None));
+    let receive = nats.receive.as_ref().unwrap();
+    let names = [&receive.subject, &receive.stream, &receive.consumer];
+    assert_eq!(names, ["shop.eventsless", "INBOX", "airlock"], "beside the other subject, not below it");
+    assert!(!format!("{nats:?}").contains("hunter2"));
+    assert!(parse("").unwrap().events.nats.is_none());
+
+    let environment = |name: &str| match name {
+        "AIRLOCK_NATS_URL" => Some("nats://other".to_owned()),
+        "AIRLOCK_NATS_CREDENTIALS" => Some("/etc/airlock.creds".to_owned()),
+        _ => None,
+    };
+    let nats = parse_in(TEXT, environment).unwrap().events.nats.unwrap();
+    assert_eq!(nats.servers[0].as_str(), "nats://other");
+    assert_eq!(nats.credentials.as_deref(), Some(Path::new("/etc/airlock.creds")));
+    assert!(parse_in("", environment).unwrap().events.nats.is_none(), "a place alone says nothing of what goes there");
+    let wrong = |name: &str| (name == "AIRLOCK_NATS_URL").then(|| "hunter2".to_owned());
+    let said = parse_in(TEXT, wrong).unwrap_err().to_string();
+    assert!(said.contains("AIRLOCK_NATS_URL does not say where NATS is") && !said.contains("hunter2"), "{said}");
+    let said = parse("[events.nats]\nurl = \"hunter2\"\npublish = \"a\"").unwrap_err().to_string();
+    assert!(!said.contains("hunter2"), "{said}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod expiry;
 #[cfg(test)]
 pub mod fixture;
 mod migrate;
+mod refusal;
 mod signals;
 pub mod usage;
 mod writer;
@@ -28,6 +29,7 @@ use clock::{Clock, Millis};
 pub use connect::Kind;
 use connect::Pools;
 pub use migrate::Migrated;
+pub use refusal::is_refusal;
 pub use signals::{Listener, Signals};
 use writer::Writer;
 

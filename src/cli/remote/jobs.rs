@@ -14,7 +14,7 @@ use crate::cli::Exit;
 pub struct Arguments {
     #[command(subcommand)]
     verb: Option<Verb>,
-    /// Only the dead letters: jobs that have used up their attempts
+    /// Only the dead letters: jobs that were given up
     #[arg(long)]
     dead: bool,
     /// Only those of a script, by its id

@@ -67,12 +67,12 @@ struct PublishedEvent {
 struct View {
     id: String,
     name: String,
-    /// Who published it: `script`, `api` or `host`.
+    /// Who published it: `script`, `api`, `host` or `nats`.
     source: String,
     /// The id of the script that published it.
     #[schema(required)]
     script: Option<String>,
-    /// The id of the execution that published it, or of the request.
+    /// The id of the execution that published it, or of the request or message.
     #[schema(required)]
     execution: Option<String>,
     /// The id of the user for whom it was published.

@@ -120,6 +120,8 @@ struct ScriptError {
     /// From 1.
     line: Option<u32>,
     column: Option<u32>,
+    /// False where the script threw it so; else it is not there.
+    retry: Option<bool>,
 }
 
 impl From<executions::Execution> for Execution {

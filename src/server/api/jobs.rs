@@ -68,6 +68,8 @@ struct Job {
 struct JobError {
     name: String,
     message: String,
+    /// False where the script threw it so; else it is not there.
+    retry: Option<bool>,
 }
 
 impl From<queue::Job> for Job {

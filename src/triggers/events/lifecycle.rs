@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::outbox::write;
 use super::{New, OUTBOX_BYTES, Outbox, Publisher, Source, rows};
-use crate::executions::{Origin, Status};
+use crate::executions::Status;
 use crate::scripts::Stored;
 use crate::store::Connection;
 use crate::store::usage::{self, Room};
-use crate::tenant::{Cause, Identity};
+use crate::tenant::Cause;
 
 /// A tenant with so many jobs is told no more until some are done.
 const MOST_JOBS: i64 = 20_000;
@@ -34,6 +34,24 @@ pub struct Told {
     pub(super) dedup_key: Option<String>,
 }
 
+/// An execution that came to a bad end.
+#[derive(Debug)]
+pub struct Failed<'a> {
+    pub id: &'a str,
+    /// The script's id.
+    pub script: &'a str,
+    /// The script's name.
+    pub name: &'a str,
+    pub version: Option<i64>,
+    pub trigger: &'a str,
+    pub status: Status,
+    /// JSON text.
+    pub error: Option<&'a str>,
+    /// The job that it was an attempt of, and which.
+    pub attempt: Option<(&'a str, i64)>,
+    pub cause: Option<Cause>,
+}
+
 impl Told {
     /// That a script of a tenant's was changed: `script.created` and the like.
     pub fn of_script(name: &'static str, script: &Stored) -> Told {
@@ -51,33 +69,26 @@ impl Told {
         }
     }
 
-    /// That an execution came to a bad end: `execution.failed`. `error` is JSON.
-    pub fn of_failure(
-        identity: &Identity,
-        trigger: &str,
-        origin: &Origin,
-        status: Status,
-        error: Option<&str>,
-    ) -> Told {
-        let Identity { script, execution, .. } = identity;
-        let attempt = origin.attempt.as_ref();
+    /// That an execution came to a bad end: `execution.failed`.
+    pub fn of_failure(failed: Failed<'_>) -> Told {
+        let Failed { id, script, name, version, trigger, status, error, attempt, cause } = failed;
         let about = json!({
-            "id": execution.id, "script": { "id": script.id, "name": script.name }, "version": origin.version,
-            "trigger": trigger, "status": status.name(), "error": brief(error),
-            "job": attempt.map(|attempt| &attempt.job), "attempt": attempt.map(|attempt| attempt.number),
+            "id": id, "script": { "id": script, "name": name }, "version": version, "trigger": trigger,
+            "status": status.name(), "error": brief(error), "job": attempt.map(|(job, _)| job),
+            "attempt": attempt.map(|(_, number)| number),
         });
         Told {
             name: "execution.failed",
             data: json!({ "execution": about }),
-            script: script.id.clone(),
-            execution: execution.id.clone(),
-            cause: execution.cause.clone(),
+            script: script.to_owned(),
+            execution: id.to_owned(),
+            cause,
             // Its record may be written twice, where the database did not say that it was.
-            dedup_key: Some(execution.id.clone()),
+            dedup_key: Some(id.to_owned()),
         }
     }
 
-    /// That a job has used up its attempts: `job.dead`. `error` is JSON.
+    /// That a job was given up: `job.dead`. `error` is JSON.
     pub fn of_dead_job(id: &str, script: &str, attempts: i64, cause: Option<Cause>, error: Option<&str>) -> Told {
         let about = json!({
             "id": id, "script": { "id": script }, "attempts": attempts, "error": brief(error),
@@ -136,6 +147,10 @@ impl Outbox {
         }
         let publisher = Publisher { source: Source::Host, script: String::new(), execution, user: None, cause };
         let (published, ..) = write(connection, tenant, self.entry(publisher, new, &handlers)).await?;
+        if published.is_new {
+            // Once more where the transaction fails and is tried again.
+            self.0.metrics.event(tenant, Source::Host.name());
+        }
         Ok(published.is_new)
     }
 }

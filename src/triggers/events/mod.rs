@@ -6,6 +6,7 @@
 
 mod filter;
 mod lifecycle;
+pub mod nats;
 mod outbox;
 mod retention;
 mod rows;
@@ -14,7 +15,7 @@ mod subscription;
 mod tests;
 
 pub use filter::{Filter, Operator};
-pub use lifecycle::Told;
+pub use lifecycle::{Failed, Told};
 pub use outbox::{Outbox, Published};
 pub use rows::{Attempt, Job};
 pub use subscription::Subscription;
@@ -69,6 +70,7 @@ enum Source {
     Script,
     Api,
     Host,
+    Nats,
 }
 
 impl Source {
@@ -77,6 +79,7 @@ impl Source {
             Source::Script => "script",
             Source::Api => "api",
             Source::Host => "host",
+            Source::Nats => "nats",
         }
     }
 }
@@ -104,6 +107,12 @@ impl Publisher {
         }
     }
 
+    /// Another system. `message` is its id for what it sent; `cause` is the event
+    /// there, where it was one.
+    pub fn nats(message: &str, cause: Option<Cause>) -> Publisher {
+        Publisher { source: Source::Nats, script: String::new(), execution: message.to_owned(), user: None, cause }
+    }
+
     fn depth(&self) -> i64 {
         self.cause.as_ref().map_or(0, |cause| cause.depth)
     }
@@ -117,11 +126,11 @@ pub struct Event {
     pub name: String,
     /// JSON text.
     pub data: String,
-    /// `script`, `api` or `host`.
+    /// `script`, `api`, `host` or `nats`.
     pub source: String,
     /// The id of the script that published it; empty where none did.
     pub script: String,
-    /// The id of the execution that published it, or of the request.
+    /// The id of the execution that published it, or of the request or message.
     pub execution: String,
     pub user_id: Option<String>,
     /// The id of the event whose handler published this one.

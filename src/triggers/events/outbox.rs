@@ -6,7 +6,8 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::subscription::Data;
-use super::{Event, New, OUTBOX_BYTES, Publisher, Refused, check, retention, rows};
+use super::{Event, New, OUTBOX_BYTES, Publisher, Refused, Source, check, retention, rows};
+use crate::metrics::Metrics;
 use crate::queue::{self, NewJob, Queue, Trigger};
 use crate::runtime::limits::{Limit, Limits};
 use crate::scripts::Script;
@@ -29,6 +30,9 @@ pub(super) struct Inner {
     attempts: u32,
     places: Arc<Places>,
     queue: Queue,
+    pub metrics: Arc<Metrics>,
+    /// Told when there is more to send to others.
+    pub sending: Notify,
     /// Told when a tenant has more in the outbox than is good.
     pub over: Arc<Notify>,
 }
@@ -50,14 +54,25 @@ pub(super) struct Entry {
     pub bytes: i64,
     /// One for each script that handles it.
     pub jobs: Vec<NewJob>,
+    /// Whether it is sent to others as well.
+    pub goes_out: bool,
 }
 
 impl Outbox {
     /// With the scripts that handle events. Deletes those that were kept long
     /// enough from now on.
-    pub fn new(store: Store, settings: &Settings, places: Arc<Places>, queue: Queue) -> Outbox {
+    pub fn new(store: Store, settings: &Settings, places: Arc<Places>, queue: Queue, metrics: Arc<Metrics>) -> Outbox {
         let (attempts, settings) = (settings.queue.attempts, settings.events.clone());
-        let outbox = Outbox(Arc::new(Inner { store, settings, attempts, places, queue, over: Arc::default() }));
+        let outbox = Outbox(Arc::new(Inner {
+            store,
+            settings,
+            attempts,
+            places,
+            queue,
+            metrics,
+            sending: Notify::new(),
+            over: Arc::default(),
+        }));
         tokio::spawn(retention::keep_house(Arc::downgrade(&outbox.0)));
         outbox
     }
@@ -85,7 +100,9 @@ impl Outbox {
             let what = format!("{} scripts handle the event `{}`: ", handlers.len(), new.name);
             return Err(Refused::limit(Limit::EventHandlers, most, handlers.len() as u64, &what));
         }
+        let source = publisher.source.name();
         let entry = self.entry(publisher, new, &handlers);
+        let goes_out = entry.goes_out;
         let is_handled = !entry.jobs.is_empty();
         let (owner, account) = (tenant.to_owned(), account.clone());
         let written = self.0.store.write(tenant, move |connection| {
@@ -102,6 +119,12 @@ impl Outbox {
         let (published, outbox) = written.await?;
         if retention::is_much(outbox) {
             self.0.over.notify_one();
+        }
+        if published.is_new {
+            self.0.metrics.event(tenant, source);
+            if goes_out {
+                self.0.sending.notify_one();
+            }
         }
         if is_handled && published.is_new {
             self.wake();
@@ -157,7 +180,10 @@ impl Outbox {
             ..NewJob::new(&script.id, Trigger::Event)
         };
         let jobs = handlers.iter().map(job).collect();
-        Entry { event, bytes: bytes as i64, jobs }
+        // What others sent does not go back to them.
+        let goes_out =
+            source != Source::Nats && self.0.settings.nats.as_ref().is_some_and(|nats| nats.publish.is_some());
+        Entry { event, bytes: bytes as i64, jobs, goes_out }
     }
 
     /// A tenant's events of a name, or all, the newest first and older than one.
@@ -208,7 +234,7 @@ pub(super) async fn write(
     tenant: &str,
     entry: Entry,
 ) -> sqlx::Result<(Published, Usage, Usage)> {
-    let Entry { event, bytes, jobs } = entry;
+    let Entry { event, bytes, jobs, goes_out } = entry;
     if let Some(key) = &event.dedup_key
         && let Some(id) = rows::known(connection, tenant, &event.name, key).await?
     {
@@ -216,6 +242,9 @@ pub(super) async fn write(
     }
     let outbox = usage::add(connection, tenant, Room::Outbox, Usage { items: 1, bytes }).await?;
     rows::insert(connection, tenant, &event, bytes).await?;
+    if goes_out {
+        rows::send(connection, tenant, &event).await?;
+    }
     let used = match jobs.is_empty() {
         true => Usage::default(),
         false => queue::insert(connection, tenant, event.created_at, &jobs).await?.used,

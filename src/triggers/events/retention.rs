@@ -1,4 +1,5 @@
-//! Deletes events that were kept long enough and that no job needs.
+//! Deletes events that were kept long enough, that no job needs, and that were
+//! sent to whom they go.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -63,6 +64,8 @@ impl Outbox {
                              SELECT id FROM outbox AS event
                              WHERE tenant = $1 AND created_at < $2 AND NOT EXISTS (
                                  SELECT 1 FROM jobs WHERE jobs.tenant = $1 AND jobs.cause = event.id)
+                             AND NOT EXISTS (
+                                 SELECT 1 FROM outgoing WHERE outgoing.tenant = $1 AND outgoing.event = event.id)
                              ORDER BY created_at, id LIMIT $3)
                          RETURNING bytes",
                     )

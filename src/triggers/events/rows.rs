@@ -36,6 +36,17 @@ pub async fn insert(connection: &mut Connection, tenant: &str, event: &Event, by
     Ok(())
 }
 
+/// Has an event sent to others once it is due.
+pub async fn send(connection: &mut Connection, tenant: &str, event: &Event) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO outgoing (tenant, event, due_at) VALUES ($1, $2, $3)")
+        .bind(tenant)
+        .bind(&event.id)
+        .bind(event.deliver_at.unwrap_or(event.created_at))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The id of the event with a name and a dedup key.
 pub async fn known(connection: &mut Connection, tenant: &str, name: &str, key: &str) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar("SELECT id FROM outbox WHERE tenant = $1 AND name = $2 AND dedup_key = $3")

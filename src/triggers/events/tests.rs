@@ -3,6 +3,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::scripts::shelf::Places;
 use crate::settings::{ScriptKind, ScriptSettings, Settings, TenantSettings};
@@ -60,7 +61,8 @@ impl Scene {
         });
         let settings = Settings { tenants: tenants.into(), scripts, ..Settings::default() };
         let places = Arc::new(Places::new(&settings));
-        let outbox = Outbox::new(store.clone(), &settings, places, Queue::new(store.clone()));
+        let metrics = Arc::new(Metrics::new(&settings.metrics));
+        let outbox = Outbox::new(store.clone(), &settings, places, Queue::new(store.clone()), metrics);
         let account = Ledger::new(quotas, Default::default(), clock.clone()).account("a");
         Scene { clock, store, outbox, limits: Limits::default(), account }
     }
