@@ -275,6 +275,7 @@ async fn run(
     let script_id = script.id.clone();
     let call = Prepared::new(&api, &caller, script, input, &id)?;
     let progress = call.call.origin.progress.clone();
+    let alive = super::executions::sign_of_life(&api);
     let ended = async move {
         let outcome = call.complete(&api).await?;
         let shows_secret = outcome.shows_secret;
@@ -296,7 +297,7 @@ async fn run(
     let wanted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).map(request::essence);
     // What is kept for who asks again is the end alone.
     if wanted.as_deref() == Some("text/event-stream") && !headers.contains_key("idempotency-key") {
-        return Ok(super::live::follow(progress, ended.map_ok(|(ended, _)| ended)));
+        return Ok(super::live::follow(alive, progress, ended.map_ok(|(ended, _)| ended)));
     }
     let (ended, shows_secret) = ended.await?;
     Ok(guarded(Json(ended).into_response(), shows_secret))

@@ -29,7 +29,13 @@ pub const READ: &str = "Script.Execution.Read";
 const STOP: &str = "Script.Execute";
 
 /// How often a quiet stream says that it is there: less than what proxies wait.
-pub const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
+/// Keeps a quiet stream open: by the proxies, and by the listener, for which a
+/// connection that says nothing for `server.header_timeout` is dead.
+pub fn sign_of_life(api: &Api) -> KeepAlive {
+    KeepAlive::new().interval(SIGN_OF_LIFE.min(api.app.server.header_timeout / 3))
+}
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(cancel)).routes(routes!(logs))
@@ -351,9 +357,10 @@ async fn logs(
         .executions()
         .follower()
         .ok_or_else(|| Problem::unavailable("overloaded", "As many follow logs as the host takes.").retry())?;
+    let alive = sign_of_life(&api);
     let reader = Reader { api, key, after, seen: None, _permit: permit };
     let events = stream::unfold(Some(reader), step).flat_map(stream::iter);
-    Ok(Sse::new(events.map(Ok)).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE)))
+    Ok(Sse::new(events.map(Ok)).keep_alive(alive))
 }
 
 /// Who follows a log.
