@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::idempotency::Confidential;
+use super::idempotency::{Confidential, Intended};
 use super::{Api, Body, Caller, Path, Problem};
 use crate::executions::Origin;
 use crate::queue::{self, NewJob, Trigger};
@@ -28,6 +28,9 @@ use crate::server::{ExecutionId, Invoke, request};
 use crate::settings::MAX_ATTEMPTS;
 use crate::store::clock::Millis;
 use crate::tenant::quota::Admission;
+
+/// The route that runs a script.
+pub const RUN: &str = "/api/scripts/{script}/run";
 
 /// Enough for any order that people can keep in mind.
 const MAX_PRIORITY: i64 = 100;
@@ -176,6 +179,11 @@ impl New {
     }
 }
 
+/// Whether the body of a run asks for a job. One that is refused asks for none.
+pub fn is_queued(body: &[u8]) -> bool {
+    serde_json::from_slice::<New>(body).is_ok_and(|new| matches!(new.queued(), Ok(Some(_))))
+}
+
 /// How a run is queued that nobody waits for.
 struct Queued {
     run_at: Option<Millis>,
@@ -230,6 +238,7 @@ struct Accepted {
 async fn run(
     State(api): State<Api>,
     Extension(id): Extension<ExecutionId>,
+    intended: Option<Extension<Intended>>,
     caller: Caller,
     Path(named): Path<String>,
     headers: HeaderMap,
@@ -249,8 +258,9 @@ async fn run(
     if let Some(Queued { run_at, attempts, priority }) = queued {
         check(&api, &script, &input)?;
         let trigger = if run_at.is_some() { Trigger::OneOff } else { Trigger::Api };
+        let id = intended.map_or(id.0, |Extension(Intended(id))| id.to_string());
         let job = NewJob {
-            id: Some(id.0.clone()),
+            id: Some(id.clone()),
             entry: new.entry,
             // What runs now is what is deployed now.
             version: new.version.or(script.version.filter(|_| run_at.is_none())),
@@ -262,9 +272,9 @@ async fn run(
             ..NewJob::new(script.id.clone(), trigger)
         };
         let account = api.host.process().quotas.account(&caller.tenant);
-        api.host.queue().add(account, vec![job]).await?;
-        let place = format!("/api/executions/{}", id.0);
-        let accepted = Accepted { id: id.0 };
+        api.host.queue().add(account, job).await?;
+        let place = format!("/api/executions/{id}");
+        let accepted = Accepted { id };
         return Ok((StatusCode::ACCEPTED, AppendHeaders([(LOCATION, place)]), Json(accepted)).into_response());
     }
     let script = match new.entry {

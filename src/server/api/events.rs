@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::idempotency::Intended;
 use super::{Api, Body, Caller, Page, Path, Problem, Query, Slice, Time};
 use crate::runtime::limits::Limit;
 use crate::server::ExecutionId;
@@ -173,13 +174,15 @@ fn raw(text: String) -> Option<Box<RawValue>> {
 async fn publish(
     State(api): State<Api>,
     Extension(id): Extension<ExecutionId>,
+    intended: Option<Extension<Intended>>,
     caller: Caller,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, AppendHeaders<[(axum::http::HeaderName, String); 1]>, Json<PublishedEvent>), Problem> {
     caller.require(PUBLISH)?;
     let New { name, data, delay, key, dedup_key, priority } = new;
     let data = data.map_or_else(|| "null".to_owned(), |data| data.get().to_owned());
-    let new = events::New { name, data, delay, key, dedup_key, priority };
+    let new =
+        events::New { id: intended.map(|Extension(Intended(id))| id), name, data, delay, key, dedup_key, priority };
     let process = api.host.process();
     let account = process.quotas.account(&caller.tenant);
     let publisher = Publisher::api(&caller.user, &id.0);

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::idempotency::Intended;
 use super::{Api, Caller, Page, Path, Problem, Slice, Time};
 use crate::queue;
 use crate::triggers::schedules::policy::Reason;
@@ -219,13 +220,15 @@ struct Asked {
 async fn run(
     State(api): State<Api>,
     caller: Caller,
+    Intended(id): Intended,
     Path(named): Path<String>,
 ) -> Result<impl IntoResponse + use<>, Problem> {
     caller.require("Script.Execute")?;
     let listed = api.host.schedules().get(&caller.tenant, &named).await?;
     super::calls::deployed(&api, &caller, &listed.script).await?;
     let asks = queue::Caller::new(&caller.user, &caller.authority);
-    let id = api.host.schedules().run_now(&caller.tenant, &listed, asks).await?;
+    let id = id.to_string();
+    api.host.schedules().run_now(&caller.tenant, &listed, &id, asks).await?;
     let place = format!("/api/executions/{id}");
     Ok((StatusCode::ACCEPTED, AppendHeaders([(LOCATION, place)]), Json(Asked { id })))
 }

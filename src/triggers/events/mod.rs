@@ -19,6 +19,8 @@ pub use outbox::{Outbox, Published};
 pub use rows::{Attempt, Job};
 pub use subscription::Subscription;
 
+use uuid::Uuid;
+
 use crate::capabilities::events::{NAME, is_name};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
@@ -38,6 +40,8 @@ const RESERVED: [&str; 3] = ["script.", "execution.", "job."];
 /// An event to publish.
 #[derive(Debug, Clone, Default)]
 pub struct New {
+    /// None: a new one. With the id of an event that is there, this is that one.
+    pub id: Option<Uuid>,
     pub name: String,
     /// JSON text.
     pub data: String,

@@ -47,6 +47,8 @@ pub(super) type Handler = (Arc<Script>, Option<String>);
 /// An event with all that is written for it.
 pub(super) struct Entry {
     pub event: Event,
+    /// Whether it may be there already.
+    pub is_repeatable: bool,
     pub bytes: i64,
     /// One for each script that handles it.
     pub jobs: Vec<NewJob>,
@@ -133,7 +135,7 @@ impl Outbox {
         let more = [&user, &new.dedup_key].into_iter().flatten();
         let bytes = OVERHEAD + texts.into_iter().chain(more).map(String::len).sum::<usize>();
         let event = Event {
-            id: Uuid::now_v7().to_string(),
+            id: new.id.unwrap_or_else(Uuid::now_v7).to_string(),
             name: new.name,
             data: new.data,
             source: source.name().to_owned(),
@@ -157,7 +159,7 @@ impl Outbox {
             ..NewJob::new(&script.id, Trigger::Event)
         };
         let jobs = handlers.iter().map(job).collect();
-        Entry { event, bytes: bytes as i64, jobs }
+        Entry { event, is_repeatable: new.id.is_some(), bytes: bytes as i64, jobs }
     }
 
     /// A tenant's events of a name, or all, the newest first and older than one.
@@ -208,7 +210,10 @@ pub(super) async fn write(
     tenant: &str,
     entry: Entry,
 ) -> sqlx::Result<(Published, Usage, Usage)> {
-    let Entry { event, bytes, jobs } = entry;
+    let Entry { event, is_repeatable, bytes, jobs } = entry;
+    if is_repeatable && rows::get(connection, tenant, &event.id).await?.is_some() {
+        return Ok((Published { id: event.id, is_new: true }, Usage::default(), Usage::default()));
+    }
     if let Some(key) = &event.dedup_key
         && let Some(id) = rows::known(connection, tenant, &event.name, key).await?
     {

@@ -28,7 +28,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::extract::MAX_BODY;
-use super::{Api, Caller, Problem};
+use super::{Api, Caller, Problem, calls};
 use crate::capabilities::secrets::{Key as CipherKey, Keys, Sealed};
 use crate::hexadecimal;
 use crate::server::{ExecutionId, problem, request};
@@ -49,8 +49,8 @@ const ANSWER: usize = 1 << 20;
 const BEYOND: Millis = 60 * 1000;
 
 /// Routes that may be taken again without harm: what they make has the
-/// [`Intended`] id, or is there already.
-const REPEATABLE: [&str; 9] = [
+/// [`Intended`] id, or is there already. So may a run that nobody waits for.
+const REPEATABLE: [&str; 11] = [
     "/api/scripts",
     "/api/scripts/{script}/versions",
     "/api/scripts/{script}/versions/{number}/deploy",
@@ -58,7 +58,9 @@ const REPEATABLE: [&str; 9] = [
     "/api/scripts/{script}/disable",
     "/api/schedules/{script}/pause",
     "/api/schedules/{script}/resume",
+    "/api/schedules/{script}/run",
     "/api/tokens",
+    "/api/events",
     "/api/executions/{id}/cancel",
 ];
 
@@ -112,7 +114,7 @@ pub async fn once(
         fingerprint: fingerprint(&head, caller, &body),
         attempt: Uuid::new_v4().to_string(),
         busy_for: longest,
-        is_repeatable: REPEATABLE.contains(&path),
+        is_repeatable: REPEATABLE.contains(&path) || path == calls::RUN && calls::is_queued(&body),
     };
     let seal = Seal::new(&head.headers, key);
     let account = api.host.process().quotas.account(&caller.tenant);
