@@ -30,6 +30,7 @@ use crate::capabilities::grant;
 use crate::capabilities::secrets::{Key, Keys};
 use crate::hexadecimal;
 use crate::runtime::limits::{Limit, Limits};
+use crate::scripts::draft;
 use crate::server::route::{Pattern, Route};
 use crate::server::webhook::{Rule, Webhook};
 use crate::tenant::permission::{MOST, Needs};
@@ -531,7 +532,7 @@ impl Reader<'_> {
     }
 
     fn script(&mut self, table: &ScriptTable, general: &Limits, settings: &Settings) -> Result<ScriptSettings, Fault> {
-        let name = words(&table.name, "a script's name")?;
+        let name = script_name(&table.name)?;
         let mut limits = general.clone();
         for (limit, value) in
             [(Limit::Timeout, &table.timeout), (Limit::Memory, &table.memory), (Limit::Fuel, &table.fuel)]
@@ -561,13 +562,13 @@ impl Reader<'_> {
             file: self.file(Some(&table.file)).unwrap_or_default(),
             shown_file: table.file.as_ref().display().to_string(),
             kind: table.kind,
-            entry: table.entry.as_ref().map(|entry| words(entry, "an entry")).transpose()?,
+            entry: table.entry.as_ref().map(|entry| word(entry, "the name of a function")).transpose()?,
             cron: schedules::cron(table.kind, table.cron.as_ref())?,
             tenants,
             grants: grants(table)?,
             run_as: table.run_as.as_ref().map(|id| account_of(settings, id)).transpose()?,
             limits,
-            permission: table.permission.as_ref().map(|permission| words(permission, "a permission")).transpose()?,
+            permission: table.permission.as_ref().map(|permission| word(permission, "a permission")).transpose()?,
             public: public || webhook.is_some(),
             webhook: webhook.map(Arc::new),
         })
@@ -940,6 +941,24 @@ pub(super) fn words(text: &Spanned<String>, what: &str) -> Result<String, Fault>
         ));
     }
     Ok(value.clone())
+}
+
+/// As those have it that tenants keep.
+fn script_name(name: &Spanned<String>) -> Result<String, Fault> {
+    if draft::is_name(name.as_ref()) {
+        return Ok(name.as_ref().clone());
+    }
+    Err(Fault::new(name.span(), format!("`{}` cannot be a script's name", name.as_ref())).help(
+        "use 1 to 100 letters, digits, spaces, `-`, `_` and `.`, begin with a letter or digit, and write no UUID",
+    ))
+}
+
+fn word(text: &Spanned<String>, what: &str) -> Result<String, Fault> {
+    if draft::is_word(text.as_ref()) {
+        return Ok(text.as_ref().clone());
+    }
+    Err(Fault::new(text.span(), format!("this is not {what}"))
+        .help(format!("it has 1 to {} characters, and no spaces among them", draft::WORD)))
 }
 
 fn is_tenant_id(id: &str) -> bool {

@@ -506,7 +506,7 @@ const WRONG_WITH_TENANTS: &[(&str, usize, usize, &[&str])] = &[
     ("[[users]]\nid = \"a\"\ntenant = \"acme\"\ntoken = [\"hunter2\"]", 6, 9, &["invalid type", "[\"*******\"]"]),
     ("[[scripts]]\nname = \"a\"", 3, 1, &["this table lacks `file`"]),
     ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"htp\"", 6, 8, &["`htp`"]),
-    ("[[scripts]]\nname = \" \"\nfile = \"a.js\"", 4, 8, &["a script's name cannot be empty"]),
+    ("[[scripts]]\nname = \" \"\nfile = \"a.js\"", 4, 8, &["` ` cannot be a script's name", "no UUID"]),
     (
         "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\nevent = { events = [\"a\"] }",
         6,

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::extract::whole;
 use super::idempotency::{Confidential, Intended};
 use super::{Api, Body, Caller, Path, Problem};
 use crate::executions::Origin;
@@ -23,6 +24,7 @@ use crate::queue::{self, NewJob, Trigger};
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, ScriptError, Status};
 use crate::scripts::Script;
+use crate::scripts::draft::is_word;
 use crate::server::custom::{identify, note_failure, note_quota, write_logs};
 use crate::server::{ExecutionId, Invoke, request};
 use crate::settings::MAX_ATTEMPTS;
@@ -128,10 +130,12 @@ struct New {
     input: Option<Box<RawValue>>,
     /// A version that is not deployed, for a trial. Null: the one that is. One
     /// that may reach more than that needs `Script.Grant`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1)]
     version: Option<i64>,
     /// The function to call, where it is not the script's own.
     #[serde(default)]
+    #[schema(max_length = 200, pattern = r"^[^\s\u0000-\u001F\u007F-\u009F]+$")]
     entry: Option<String>,
     /// Whether to wait for the end: yes, where nothing says otherwise.
     #[serde(default)]
@@ -142,11 +146,11 @@ struct New {
     at: Option<String>,
     /// How often it is tried if it fails, where nothing waits for it: once, if
     /// nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 100)]
     attempts: Option<i64>,
     /// The higher, the earlier, of what nothing waits for: 0, if nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = -100, maximum = 100)]
     priority: Option<i64>,
 }
@@ -154,6 +158,9 @@ struct New {
 impl New {
     /// As which job it is queued. None: somebody waits for it.
     fn queued(&self) -> Result<Option<Queued>, Problem> {
+        if self.entry.as_deref().is_some_and(|entry| !is_word(entry)) {
+            return Err(Problem::invalid("entry", "This is not the name of a function."));
+        }
         let run_at = self.at.as_deref().map(|text| {
             let time = DateTime::parse_from_rfc3339(text);
             time.map_err(|_| Problem::invalid("at", "`at` is a time such as `2026-01-05T09:30:00Z`."))

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::extract::whole;
 use super::idempotency::Intended;
 use super::{Api, Body, Caller, Page, Path, Problem, Query, Slice, Time};
 use crate::runtime::limits::Limit;
@@ -41,14 +42,14 @@ struct New {
     delay: Option<f64>,
     /// Each script handles the events of one key one after the other.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(max_length = 200, pattern = r"^[^\u0000-\u001F\u007F-\u009F]+$")]
     key: Option<String>,
     /// A second event of that name with the same one is not published.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(max_length = 200, pattern = r"^[^\u0000-\u001F\u007F-\u009F]+$")]
     dedup_key: Option<String>,
     /// Of the events that wait, those with a higher one go first. 0 where nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = -100, maximum = 100)]
     priority: Option<i64>,
 }

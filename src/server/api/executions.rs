@@ -49,7 +49,7 @@ struct Execution {
     /// The version that ran. Null for a script of the host's settings.
     #[schema(required)]
     version: Option<i64>,
-    /// What started it: `http`, `api`, `cron`, `event`, `manual`.
+    /// What started it: `http`, `api`, `cron`, `oneoff`, `event`.
     trigger: String,
     /// The id of the user or service account that it ran as.
     #[schema(required)]
@@ -100,7 +100,7 @@ struct Detailed {
     execution: Execution,
     /// What it returned. Null also where that was too large to be kept, or shows
     /// a secret.
-    #[schema(required, value_type = Option<Object>)]
+    #[schema(required, value_type = serde_json::Value)]
     result: Option<Box<RawValue>>,
     /// Of the result as JSON, kept or not.
     #[schema(required)]
@@ -172,6 +172,7 @@ struct Wanted {
     /// The script's id, or its name when it ran.
     script: Option<String>,
     status: Option<Status>,
+    /// What started it: `http`, `api`, `cron`, `oneoff`, `event`.
     trigger: Option<String>,
     /// The user's id.
     user: Option<String>,

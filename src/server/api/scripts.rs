@@ -163,11 +163,16 @@ async fn read(State(api): State<Api>, caller: Caller, Path(named): Path<String>)
 #[schema(as = ScriptChange)]
 #[expect(dead_code, reason = "only the document uses it")]
 struct Change {
+    #[schema(max_length = 100, pattern = r"^[\p{L}\p{M}\p{N}][\p{L}\p{M}\p{N} ._-]*$")]
     name: Option<String>,
+    #[schema(max_length = 2000, pattern = r"^[^\u0000]*$")]
     description: Option<String>,
+    #[schema(max_length = 200, pattern = r"^[^\s\u0000-\u001F\u007F-\u009F]+$")]
     entry: Option<String>,
+    #[schema(max_length = 512, pattern = r"^[^\u0000-\u001F\u007F-\u009F]+$")]
     run_as: Option<String>,
     limits: Option<OwnLimits>,
+    #[schema(value_type = Option<crate::capabilities::grant::Shown>)]
     grants: Option<crate::capabilities::grant::Lists>,
     http: Option<Http>,
     cron: Option<crate::triggers::schedules::Cron>,

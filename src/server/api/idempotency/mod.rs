@@ -24,6 +24,11 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::PartialSchema;
+use utoipa::openapi::HeaderBuilder;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Required, ResponseBuilder};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -90,6 +95,44 @@ pub fn key(method: &Method, headers: &HeaderMap) -> Result<Option<String>, Probl
         _ => {
             Err(Problem::bad_request("bad_header", format!("`Idempotency-Key` is one text of 1 to {KEY} characters.")))
         }
+    }
+}
+
+/// Says in the API's document what a POST does with a key.
+pub fn describe(operation: &mut Operation) {
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(KEY));
+    let key = ParameterBuilder::new()
+        .name(NAME)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("The same request with the same key is done once, and gets the same answer for a day."))
+        .schema(Some(text.pattern(Some(r"^[!-~]([\t -~]*[!-~])?$"))));
+    operation.parameters.get_or_insert_default().push(key.build().into());
+    let responses = &mut operation.responses.responses;
+    for (status, response) in responses.iter_mut() {
+        if let RefOr::T(response) = response
+            && status.starts_with('2')
+        {
+            let again =
+                HeaderBuilder::new().schema(Some(bool::schema())).description(Some("This was answered before."));
+            response.headers.insert(REPLAYED.to_string(), again.build().into());
+        }
+    }
+    for (status, description) in [
+        (
+            "409",
+            "With the code `idempotency_in_progress`: what came with this `Idempotency-Key` is still under way. \
+             `outcome_unknown`: a host stopped while it did it. `answer_not_kept`: it was done, and its answer is not \
+             there.",
+        ),
+        ("422", "With the code `idempotency_key_reused`: the `Idempotency-Key` came with another request before."),
+    ] {
+        let own = responses.get(status).and_then(|own| match own {
+            RefOr::T(own) => Some(format!("{} {description}", own.description)),
+            RefOr::Ref(_) => None,
+        });
+        let response = ResponseBuilder::new().description(own.as_deref().unwrap_or(description));
+        responses.insert(status.to_owned(), response.build().into());
     }
 }
 

@@ -117,7 +117,8 @@ async fn what_is_to_run_at_a_time_can_be_taken_back(kind: Kind) {
     assert_eq!(ids("").await, [""; 0]);
 
     // No database takes that.
-    assert!(!host.queue(json!({ "wait": false, "entry": "a\0b" })).await.is_empty());
+    let refused = host.ask("app", "POST", "/api/scripts/a/run", json!({ "wait": false, "entry": "a\0b" })).await;
+    assert_eq!((refused.code(), &refused.json["field"]), ("body_invalid", &json!("entry")));
     for (body, field) in [
         (json!({ "at": "tomorrow" }), "at"),
         (json!({ "at": at, "wait": true }), "wait"),
