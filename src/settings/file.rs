@@ -33,6 +33,7 @@ use crate::runtime::limits::{Limit, Limits};
 use crate::scripts::draft;
 use crate::server::route::{Pattern, Route};
 use crate::server::webhook::{Rule, Webhook};
+use crate::spelling::closest;
 use crate::tenant::permission::{MOST, Needs};
 use crate::tenant::quota::{Quota, Quotas};
 use crate::tenant::{Permissions, Tenant, User};
@@ -345,15 +346,6 @@ fn unknown_key(span: Range<usize>, unknown: &str, known: &[&str]) -> Fault {
         Some(known) => fault.help(format!("did you mean `{known}`?")),
         None => fault.help(format!("known here: {}", listed(known))),
     }
-}
-
-fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|known| (strsim::jaro_winkler(name, known), *known))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .map(|(_, known)| known)
 }
 
 fn listed(names: &[&str]) -> String {
