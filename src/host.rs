@@ -648,14 +648,9 @@ async fn process(
         }),
     );
     let notifications = services::notifications::Notifications::new(store.clone(), smtp)?;
-    let mut outbound =
-        http::Settings { private_networks: settings.http.private_networks.clone(), ..http::Settings::default() };
-    if let Some(user_agent) = &settings.http.user_agent {
-        outbound.user_agent = user_agent.clone();
-    }
     let http = match builder.lookup.take() {
-        Some(lookup) => http::Process::with_lookup(outbound, lookup),
-        None => http::Process::new(outbound),
+        Some(lookup) => http::Process::with_lookup(settings.http.clone(), lookup),
+        None => http::Process::new(settings.http.clone()),
     }?;
     let services = std::mem::take(&mut builder.services);
     let own = settings.tenants.iter().filter_map(|known| Some((known.tenant.id.clone(), known.quotas.clone()?)));

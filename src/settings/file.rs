@@ -18,16 +18,17 @@ use url::Url;
 use super::database::{self, DatabaseTable};
 use super::error::Fault;
 use super::jwt::{self, AuthTable};
+use super::keys::KeyTable;
 use super::queue::{self, QueueTable};
 use super::schedules::{self, CronTable, SchedulesTable};
 use super::services::{self, ServiceTable};
 use super::store::{self, StoreTable};
 use super::{
-    ExecutionSettings, HttpSettings, Retention, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings,
-    TenantSettings, TlsSettings, TokenDigest, UserSettings, environment,
+    ExecutionSettings, Retention, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings, TenantSettings,
+    TlsSettings, TokenDigest, UserSettings, environment,
 };
 use crate::capabilities::grant;
-use crate::capabilities::secrets::{Key, Keys};
+use crate::capabilities::secrets::Keys;
 use crate::hexadecimal;
 use crate::runtime::limits::{Limit, Limits};
 use crate::scripts::draft;
@@ -220,13 +221,6 @@ struct SecretsTable {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KeyTable {
-    id: Spanned<String>,
-    key: Spanned<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ScriptTable {
     name: Spanned<String>,
     file: Spanned<PathBuf>,
@@ -404,10 +398,10 @@ impl Reader<'_> {
         }
         duration(&file.sandboxes.wait, &mut settings.sandboxes.wait)?;
 
-        settings.http = HttpSettings {
-            private_networks: file.http.private_networks.iter().map(network).collect::<Result<_, _>>()?,
-            user_agent: file.http.user_agent.as_ref().map(header_text).transpose()?,
-        };
+        settings.http.private_networks = file.http.private_networks.iter().map(network).collect::<Result<_, _>>()?;
+        if let Some(user_agent) = &file.http.user_agent {
+            settings.http.user_agent = header_text(user_agent)?;
+        }
         executions(&file.executions, &mut settings.executions)?;
         keep(&file.events.keep, &mut settings.events.keep)?;
         queue::read(&file.queue, &mut settings.queue)?;
@@ -422,7 +416,7 @@ impl Reader<'_> {
         }
         settings.traces = file.traces.endpoint.as_ref().map(collector).transpose()?;
         settings.smtp = file.smtp.as_ref().map(smtp).transpose()?;
-        settings.secrets = keys(&file.secrets.keys)?;
+        settings.secrets = Keys(environment::SECRETS.of_file(&file.secrets.keys)?.into());
         settings.jwt = jwt::read(&file.auth, self.folder, &mut self.files)?;
         for (name, needs) in &file.tables {
             settings.tables.insert(name.as_ref().clone(), needs.clone());
@@ -630,20 +624,6 @@ fn unknown_name(name: &Spanned<String>, what: &str, place: &str, known: &[&str])
         None if known.is_empty() => fault.help(format!("add it under {place}")),
         None => fault.help(format!("known here: {}", listed(known))),
     }
-}
-
-/// Points at the ids, not at the keys: the place is printed.
-fn keys(tables: &[KeyTable]) -> Result<Keys, Fault> {
-    let mut keys: Vec<Key> = Vec::new();
-    for table in tables {
-        let id = table.id.as_ref();
-        if keys.iter().any(|key| key.id == *id) {
-            return Err(Fault::new(table.id.span(), format!("there is a key `{id}` already")));
-        }
-        let key = environment::key(id, table.key.as_ref()).map_err(|reason| Fault::new(table.id.span(), reason))?;
-        keys.push(key);
-    }
-    Ok(Keys(keys.into()))
 }
 
 fn route(table: &ScriptTable) -> Result<Option<Route>, Fault> {
