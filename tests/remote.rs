@@ -372,5 +372,5 @@ fn a_schedule_is_seen_put_to_rest_woken_and_run() {
 
     let unknown = host.airlock(&["schedules", "pause", "weekly"]);
     assert_eq!((unknown.status, unknown.stdout.as_str()), (2, ""));
-    assert!(unknown.stderr.contains("There is nothing at this path."), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("There is no scheduled script of this id or name."), "{}", unknown.stderr);
 }

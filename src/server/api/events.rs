@@ -232,7 +232,7 @@ async fn read(State(api): State<Api>, caller: Caller, Path(id): Path<String>) ->
     caller.require(READ)?;
     let id = id.replace('\0', "\u{fffd}");
     let outbox = &api.host.process().events;
-    let mut event = outbox.get(&caller.tenant, &id).await?.ok_or_else(Problem::not_found)?;
+    let mut event = outbox.get(&caller.tenant, &id).await?.ok_or_else(|| Problem::no_such("event of this id"))?;
     let (jobs, attempts) = outbox.handling(&caller.tenant, &id).await?;
     let data = raw(std::mem::take(&mut event.data));
     let job = |job: events::Job| Job {

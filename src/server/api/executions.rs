@@ -249,7 +249,7 @@ async fn read(caller: Caller, State(api): State<Api>, Path(id): Path<String>) ->
     // host has put it on record.
     let Some(job) = api.host.queue().get(&key.tenant, &key.id).await?.filter(|job| job.attempt <= 1) else {
         // It may have ended since the first look: its record and its job's end are one commit.
-        let found = api.host.executions().get(&key).await?.ok_or_else(Problem::not_found)?;
+        let found = api.host.executions().get(&key).await?.ok_or_else(|| Problem::no_such("execution of this id"))?;
         return Ok(Json(found.into()));
     };
     let script = api.host.places().get(&key.tenant).and_then(|place| place.shelf().get(&job.script).cloned());
@@ -313,7 +313,7 @@ async fn cancel(caller: Caller, State(api): State<Api>, Path(id): Path<String>) 
                 let detail = "It begins just now, on another host; ask again in a second.";
                 Err(Problem::unavailable("execution_begins", detail).retry())
             }
-            Changed::Unknown => Err(Problem::not_found()),
+            Changed::Unknown => Err(Problem::no_such("execution of this id")),
         },
     }
 }
@@ -351,7 +351,7 @@ async fn logs(
     };
     let key = key(caller, id);
     if api.host.executions().get(&key).await?.is_none() {
-        return Err(Problem::not_found());
+        return Err(Problem::no_such("execution of this id"));
     }
     let permit = api
         .host

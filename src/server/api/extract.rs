@@ -81,7 +81,7 @@ pub struct Page {
 
 #[derive(Deserialize)]
 struct PageQuery {
-    limit: Option<u32>,
+    limit: Option<String>,
     after: Option<String>,
 }
 
@@ -90,11 +90,11 @@ impl FromRequestParts<Api> for Page {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Page, Problem> {
         let Query(PageQuery { limit, after }) = Query::from_request_parts(parts, api).await?;
-        let limit = limit.unwrap_or(ITEMS);
-        if !(1..=MAX_ITEMS).contains(&limit) {
-            return Err(Problem::bad_request("bad_query", format!("`limit` is a number from 1 to {MAX_ITEMS}.")));
+        let limit = limit.map_or(Some(ITEMS), |limit| limit.parse().ok());
+        match limit.filter(|limit| (1..=MAX_ITEMS).contains(limit)) {
+            Some(limit) => Ok(Page { limit, after }),
+            None => Err(Problem::bad_request("bad_query", format!("`limit` is a number from 1 to {MAX_ITEMS}."))),
         }
-        Ok(Page { limit, after })
     }
 }
 

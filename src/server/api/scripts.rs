@@ -279,7 +279,7 @@ impl From<Refused> for Problem {
         let conflict = |code, detail: String| Problem::new(StatusCode::CONFLICT, code, detail);
         let unsound = |code, detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
         match refused {
-            Refused::NotFound => Problem::not_found(),
+            Refused::NotFound => Problem::no_such("script of this id or name"),
             Refused::NoVersion => {
                 Problem::new(StatusCode::NOT_FOUND, "no_such_version", "This script has no such version.")
             }

@@ -157,6 +157,6 @@ async fn revoke(State(api): State<Api>, caller: Caller, Path(id): Path<String>) 
     caller.require(MANAGE)?;
     match api.host.tokens().revoke(&caller.tenant, &id).await? {
         true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found()),
+        false => Err(Problem::no_such("token of this id")),
     }
 }
