@@ -31,6 +31,7 @@ mod hexadecimal;
 pub mod host;
 pub mod metrics;
 pub mod queue;
+mod random;
 pub mod runtime;
 pub mod scripts;
 pub mod server;

@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use super::Executions;
 use super::ended::Ended;
 use super::model::{Execution, Status};
-use super::recorder::{self, OVERHEAD, chunk_from, end, plain, whole};
+use super::recorder::{self, OVERHEAD, chunk_from, end, whole};
 use super::retention::is_over;
 use super::rows::{self, Row, Work};
-use crate::store::Connection;
 use crate::store::clock::Millis;
+use crate::store::{Connection, plain};
 
 /// An execution that has ended and is not on record. It counts as running until
 /// this is dropped, which is for after the commit.

@@ -19,8 +19,8 @@ use super::rows::{self, Chunk, Row, Saved, Work};
 use super::{NOT_RECORDED, Running};
 use crate::metrics::Metrics;
 use crate::settings::ExecutionSettings;
-use crate::store::Store;
-use crate::store::clock::Millis;
+use crate::store::clock::{Millis, millis};
+use crate::store::{Store, plain};
 use crate::triggers::events::{Outbox, Told};
 
 /// How long what has ended may wait for more, to be written with it.
@@ -132,7 +132,7 @@ impl Recorder {
         if !self.settings.record {
             return Vec::new();
         }
-        self.registry.since(self.store.now() - LONG.as_millis() as Millis)
+        self.registry.since(self.store.now() - millis(LONG))
     }
 
     /// Says once a second at most what was left out.
@@ -297,7 +297,7 @@ fn row(running: &Running, mut execution: Execution, alive_at: Option<Millis>, li
     let texts = [&mut execution.id, &mut execution.script_id, &mut execution.script, &mut execution.triggered_by];
     for text in texts.into_iter().chain(execution.user_id.as_mut()) {
         if text.contains('\0') {
-            *text = plain(text);
+            *text = plain(&**text);
         }
     }
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -332,11 +332,6 @@ fn note(running: &Running, work: &Work) {
     if let Some(chunk) = work.chunks.iter().find(|chunk| chunk.execution == id) {
         running.recorded_lines.store((chunk.first + chunk.count).unsigned_abs(), Ordering::Relaxed);
     }
-}
-
-/// As the database takes it.
-pub fn plain(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 fn micros(duration: Duration) -> i64 {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Executions, Inner};
 use crate::settings::ExecutionSettings;
-use crate::store::clock::Millis;
-use crate::store::usage::{self, Room, Usage};
+use crate::store::clock::{Millis, millis};
+use crate::store::usage::{self, Room, Tenants, Usage};
 
 /// How often old executions are looked for.
 const EVERY: Duration = Duration::from_secs(60);
@@ -14,8 +14,6 @@ const EVERY: Duration = Duration::from_secs(60);
 const PART: i64 = 500;
 /// After so long without a word, a host has died. More than hosts' clocks differ.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Tenants that are looked at with one query.
-const TENANTS: u32 = 1_000;
 
 /// Whether a tenant has so much more than it may that it is not left until the
 /// next look.
@@ -51,7 +49,7 @@ pub async fn keep_house(executions: Weak<Inner>) {
 impl Executions {
     /// Whatever a host that has died left as running is lost.
     pub(super) async fn note_lost(&self) -> sqlx::Result<()> {
-        let before = self.0.store.now() - SILENCE.as_millis() as Millis;
+        let before = self.0.store.now() - millis(SILENCE);
         let tenants: Vec<String> = self
             .0
             .store
@@ -91,29 +89,18 @@ impl Executions {
 
     /// Deletes what is older than `keep`, and the oldest of what is too much.
     pub(super) async fn delete_old(&self) -> sqlx::Result<()> {
-        let mut after = String::new();
-        loop {
-            let from = after.clone();
-            let tenants: Vec<String> = self
-                .0
-                .store
-                .read(move |connection| {
-                    Box::pin(async move { usage::tenants(connection, Room::Executions, &from, TENANTS).await })
-                })
-                .await?;
-            let Some(last) = tenants.last() else { return Ok(()) };
-            after.clone_from(last);
-            for tenant in tenants {
-                while self.delete_some(&tenant).await? {}
-            }
+        let mut tenants = Tenants::of(Room::Executions);
+        while let Some(tenant) = tenants.next(&self.0.store).await? {
+            while self.delete_some(&tenant).await? {}
         }
+        Ok(())
     }
 
     /// Answers whether there is more to delete.
     async fn delete_some(&self, tenant: &str) -> sqlx::Result<bool> {
         let settings = self.0.settings.retention(tenant);
         let most = Usage { items: number(settings.max_per_tenant), bytes: number(settings.max_bytes_per_tenant) };
-        let before = self.0.store.now() - i64::try_from(settings.keep.as_millis()).unwrap_or(i64::MAX);
+        let before = self.0.store.now() - millis(settings.keep);
         let tenant: Arc<str> = tenant.into();
         self.0
             .store

@@ -10,9 +10,10 @@ use sqlx::AssertSqlSafe;
 use super::claim::Claimed;
 use super::{State, order};
 use crate::executions::{Ending, Status};
+use crate::random;
 use crate::settings::QueueSettings;
 use crate::store::Connection;
-use crate::store::clock::Millis;
+use crate::store::clock::{Millis, millis};
 use crate::store::usage::{self, Room, Usage};
 use crate::tenant::Cause;
 use crate::triggers::events::Told;
@@ -141,7 +142,7 @@ fn after_failure(job: &Claimed, ending: &Ending, settings: &QueueSettings, now: 
     if job.attempt >= job.attempts {
         return Next { state: State::Dead, run_at: job.run_at, back: 0, error };
     }
-    let wait = backoff(settings, job.attempt, chance());
+    let wait = backoff(settings, job.attempt, random::fraction());
     Next { state: State::Delayed, run_at: now + millis(wait), back: 0, error }
 }
 
@@ -151,14 +152,6 @@ pub fn backoff(settings: &QueueSettings, attempt: i64, chance: f64) -> Duration 
     let doublings = attempt.saturating_sub(1).clamp(0, 31);
     let most = settings.backoff.saturating_mul(1 << doublings).min(settings.max_backoff);
     most.mul_f64(1.0 - chance.clamp(0.0, 1.0) / 2.0)
-}
-
-fn chance() -> f64 {
-    f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX)
-}
-
-fn millis(time: Duration) -> Millis {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
 /// The name and the message of an error.

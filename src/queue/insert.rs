@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{NewJob, State, order};
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
-use crate::store::{Connection, Kind};
+use crate::store::{Connection, Kind, plain};
 
 /// What came of inserting jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,11 +140,6 @@ fn values(tenant: &str, now: Millis, rows: &[Row<'_>]) -> Result<AnyArguments, B
         values.add(now)?;
     }
     Ok(values)
-}
-
-/// As the database takes it.
-fn plain(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 /// The id of the job that stands in another's place.

@@ -2,36 +2,25 @@
 
 use crate::settings::QueueSettings;
 use crate::store::Store;
-use crate::store::clock::Millis;
-use crate::store::usage::{self, Room, Usage};
+use crate::store::clock::millis;
+use crate::store::usage::{self, Room, Tenants, Usage};
 
-/// Tenants that are looked at with one query.
-const TENANTS: u32 = 1_000;
 /// Dead letters that one transaction deletes: it holds up others.
 const PART: i64 = 500;
 
 /// Deletes what is older than the settings say, and the oldest of what is too much.
 pub async fn delete_dead(store: &Store, settings: &QueueSettings) -> sqlx::Result<()> {
-    let mut after = String::new();
-    loop {
-        let from = after.clone();
-        let tenants: Vec<String> = store
-            .read(move |connection| {
-                Box::pin(async move { usage::tenants(connection, Room::Jobs, &from, TENANTS).await })
-            })
-            .await?;
-        let Some(last) = tenants.last() else { return Ok(()) };
-        after.clone_from(last);
-        for tenant in tenants {
-            while delete_some(store, settings, &tenant).await? {}
-        }
+    let mut tenants = Tenants::of(Room::Jobs);
+    while let Some(tenant) = tenants.next(store).await? {
+        while delete_some(store, settings, &tenant).await? {}
     }
+    Ok(())
 }
 
 /// Answers whether there is more to delete.
 async fn delete_some(store: &Store, settings: &QueueSettings, tenant: &str) -> sqlx::Result<bool> {
     let most = i64::try_from(settings.max_dead_per_tenant).unwrap_or(i64::MAX);
-    let keep = Millis::try_from(settings.keep_dead.as_millis()).unwrap_or(Millis::MAX);
+    let keep = millis(settings.keep_dead);
     let (owner, before) = (tenant.to_owned(), store.now().saturating_sub(keep));
     // Most tenants have none, and need no turn.
     let (of, cut) = (owner.clone(), before);

@@ -21,7 +21,7 @@ use super::{Queue, attempt, retention};
 use crate::host::Host;
 use crate::settings::QueueSettings;
 use crate::store::Store;
-use crate::store::clock::Millis;
+use crate::store::clock::{Millis, millis};
 use crate::tenant::quota::Quota;
 
 /// How often a host looks for jobs that nobody told it of.
@@ -506,7 +506,7 @@ impl Crew {
     }
 
     fn lease(&self) -> Millis {
-        self.settings.lease.as_millis() as Millis
+        millis(self.settings.lease)
     }
 
     fn is_failing(&self) -> bool {

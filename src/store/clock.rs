@@ -2,10 +2,15 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = i64;
+
+/// A length of time. The longest is one that a time can be moved by.
+pub fn millis(duration: Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4)
+}
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -45,7 +50,7 @@ impl Clock {
     /// time of day may be set back.
     pub fn elapsed(&self) -> Millis {
         match &self.0 {
-            Source::System => START.elapsed().as_millis() as Millis,
+            Source::System => millis(START.elapsed()),
             Source::Manual(_) => self.now(),
         }
     }

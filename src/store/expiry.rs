@@ -4,7 +4,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use super::clock::Millis;
-use super::usage::{self, Room, Usage};
+use super::usage::{self, Room, Tenants, Usage};
 use super::{Connection, Store};
 
 /// Rows that one write removes at most: more than it adds, and no more than it
@@ -12,8 +12,6 @@ use super::{Connection, Store};
 const ROUND: i64 = 32;
 /// How often what idle tenants have left is looked for.
 const EVERY: Duration = Duration::from_secs(10 * 60);
-/// Tenants that are looked up at once.
-const TENANTS: u32 = 100;
 
 /// A table of such rows, each a tenant's with an id, its bytes and its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,30 +71,21 @@ impl Passing {
 
     /// Removes all that has ended.
     async fn sweep_all(self, store: &Store) -> sqlx::Result<()> {
-        let mut after = String::new();
-        loop {
-            let from = after.clone();
-            let tenants: Vec<String> = store
-                .read(move |connection| {
-                    Box::pin(async move { usage::tenants(connection, self.room(), &from, TENANTS).await })
-                })
-                .await?;
-            let Some(last) = tenants.last() else { return Ok(()) };
-            after.clone_from(last);
-            for tenant in tenants {
-                loop {
-                    let (owner, now) = (tenant.clone(), store.now());
-                    let gone: sqlx::Result<i64> = store
-                        .write(&tenant, move |connection| {
-                            Box::pin(async move { self.sweep(connection, &owner, now).await })
-                        })
-                        .await;
-                    if gone? < ROUND {
-                        break;
-                    }
+        let mut tenants = Tenants::of(self.room());
+        while let Some(tenant) = tenants.next(store).await? {
+            loop {
+                let (owner, now) = (tenant.clone(), store.now());
+                let gone: sqlx::Result<i64> = store
+                    .write(&tenant, move |connection| {
+                        Box::pin(async move { self.sweep(connection, &owner, now).await })
+                    })
+                    .await;
+                if gone? < ROUND {
+                    break;
                 }
             }
         }
+        Ok(())
     }
 }
 

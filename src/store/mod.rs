@@ -39,6 +39,13 @@ use writer::Writer;
 /// `COLLATE "C"`.
 pub type Connection = sqlx::AnyConnection;
 
+/// Text as the database takes it, without U+0000. Whoever looks for what was
+/// written looks for this.
+pub fn plain(text: impl Into<String>) -> String {
+    let text = text.into();
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
 /// A handle on the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {

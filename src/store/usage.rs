@@ -1,6 +1,9 @@
 //! What a tenant takes up in a table.
 
-use crate::store::Connection;
+use super::{Connection, Store};
+
+/// Tenants that are looked up at once.
+const AT_ONCE: i64 = 1_000;
 
 /// The tables that are accounted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,16 +72,42 @@ pub async fn of(connection: &mut Connection, tenant: &str, room: Room) -> sqlx::
     Ok(row.map(|(items, bytes)| Usage { items, bytes }).unwrap_or_default())
 }
 
-/// The tenants that have something in a room, after a given one, in the order
-/// of their ids.
-pub async fn tenants(connection: &mut Connection, room: Room, after: &str, limit: u32) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar(
-        "SELECT tenant FROM usage WHERE tenant > $1 AND room = $2 AND items > 0
-         ORDER BY tenant LIMIT $3",
-    )
-    .bind(after)
-    .bind(room.name())
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await
+/// The tenants that have something in a room, in the order of their ids.
+pub struct Tenants {
+    room: Room,
+    /// The last that was looked up.
+    last: String,
+    found: std::vec::IntoIter<String>,
+}
+
+impl Tenants {
+    pub fn of(room: Room) -> Tenants {
+        Tenants { room, last: String::new(), found: Vec::new().into_iter() }
+    }
+
+    /// None after the last.
+    pub async fn next(&mut self, store: &Store) -> sqlx::Result<Option<String>> {
+        if self.found.as_slice().is_empty() {
+            let (room, last) = (self.room, std::mem::take(&mut self.last));
+            let found: sqlx::Result<Vec<String>> = store
+                .read(move |connection| {
+                    Box::pin(async move {
+                        sqlx::query_scalar(
+                            "SELECT tenant FROM usage WHERE tenant > $1 AND room = $2 AND items > 0
+                             ORDER BY tenant LIMIT $3",
+                        )
+                        .bind(last)
+                        .bind(room.name())
+                        .bind(AT_ONCE)
+                        .fetch_all(connection)
+                        .await
+                    })
+                })
+                .await;
+            let found = found?;
+            self.last = found.last().cloned().unwrap_or_default();
+            self.found = found.into_iter();
+        }
+        Ok(self.found.next())
+    }
 }

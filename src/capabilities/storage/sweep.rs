@@ -2,15 +2,12 @@
 
 use crate::runtime::failure::Failure;
 use crate::store::clock::Millis;
-use crate::store::usage::{self, Room, Usage};
+use crate::store::usage::{self, Room, Tenants, Usage};
 use crate::store::{Connection, Store};
 
 /// Keys that one round removes. A write adds one key at most, so a tenant that
 /// writes stays ahead of what expires, and no write pays for much of it.
 const ROUND: i64 = 32;
-
-/// Tenants that are looked up at once.
-const TENANTS: u32 = 100;
 
 /// One round for a tenant, before a write.
 pub async fn tenant(connection: &mut Connection, tenant: &str, now: Millis) -> sqlx::Result<()> {
@@ -49,19 +46,11 @@ pub async fn round(
 /// Removes all that has expired.
 pub async fn all(store: &Store) -> Result<u64, Failure> {
     let mut swept = 0;
-    let mut after = String::new();
-    loop {
-        let tenants = store
-            .read(move |connection| {
-                Box::pin(async move { usage::tenants(connection, Room::Storage, &after, TENANTS).await })
-            })
-            .await?;
-        let Some(last) = tenants.last() else { return Ok(swept) };
-        after = last.clone();
-        for tenant in tenants {
-            swept += every_round(store, &tenant).await?;
-        }
+    let mut tenants = Tenants::of(Room::Storage);
+    while let Some(tenant) = tenants.next(store).await? {
+        swept += every_round(store, &tenant).await?;
     }
+    Ok(swept)
 }
 
 async fn every_round(store: &Store, tenant: &str) -> Result<u64, Failure> {

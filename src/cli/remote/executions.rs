@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Failed, Place, encoded, print, say, shown};
+use super::{Failed, Place, brief, encoded, exit, print, say, shown, whole};
 use crate::cli::Exit;
 
 /// List the runs of a host's scripts, look at one and stop one
@@ -44,10 +44,7 @@ struct One {
 }
 
 pub async fn run(arguments: Arguments) -> Exit {
-    match act(arguments.verb).await {
-        Ok(()) => Exit::Completed,
-        Err(failed) => failed.report(),
-    }
+    exit(act(arguments.verb).await)
 }
 
 async fn act(verb: Verb) -> Result<(), Failed> {
@@ -74,7 +71,7 @@ async fn act(verb: Verb) -> Result<(), Failed> {
         }
         Verb::Show(One { id, place }) => {
             let found = place.client()?.get(&execution(&id)).await?;
-            say(&found, place.json, || serde_json::to_string_pretty(&found).unwrap_or_default());
+            say(&found, place.json, || whole(&found));
         }
         Verb::Cancel(One { id, place }) => {
             place.client()?.post(&format!("{}/cancel", execution(&id)), Value::Null).await?;
@@ -86,13 +83,4 @@ async fn act(verb: Verb) -> Result<(), Failed> {
 
 fn execution(id: &str) -> String {
     format!("/api/executions/{}", encoded(id))
-}
-
-/// As much of an error as fits a table.
-fn brief(error: &Value) -> String {
-    if error.is_null() {
-        return "-".to_owned();
-    }
-    let text = format!("{}: {}", shown(error, "name"), shown(error, "message"));
-    text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,9 +1,9 @@
 //! `airlock jobs`.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Failed, Place, encoded, print, say, shown};
+use super::{Failed, Place, brief, encoded, exit, print, say, shown, whole};
 use crate::cli::Exit;
 
 /// List what scripts of a host's tenant are to do, take it back, or replay what failed
@@ -43,14 +43,10 @@ struct One {
 }
 
 pub async fn run(arguments: Arguments) -> Exit {
-    let done = match arguments.verb {
+    exit(match arguments.verb {
         Some(verb) => manage(verb).await,
         None => list(arguments).await,
-    };
-    match done {
-        Ok(()) => Exit::Completed,
-        Err(failed) => failed.report(),
-    }
+    })
 }
 
 async fn list(arguments: Arguments) -> Result<(), Failed> {
@@ -68,19 +64,9 @@ async fn list(arguments: Arguments) -> Result<(), Failed> {
         let [id, script, trigger, state, run_at] =
             ["id", "script", "trigger", "state", "run_at"].map(|member| shown(job, member));
         let attempts = format!("{}/{}", shown(job, "attempt"), shown(job, "attempts"));
-        [id, script, trigger, state, run_at, attempts, error(&job["error"])]
+        [id, script, trigger, state, run_at, attempts, brief(&job["error"])]
     });
     Ok(())
-}
-
-/// An error on one line.
-fn error(error: &Value) -> String {
-    if error.is_null() {
-        return "-".to_owned();
-    }
-    let message = shown(error, "message");
-    let line: String = message.lines().next().unwrap_or_default().chars().take(60).collect();
-    format!("{}: {line}", shown(error, "name"))
 }
 
 async fn manage(verb: Verb) -> Result<(), Failed> {
@@ -89,7 +75,7 @@ async fn manage(verb: Verb) -> Result<(), Failed> {
     match &verb {
         Verb::Show(_) => {
             let job = client.get(&path).await?;
-            say(&job, place.json, || serde_json::to_string_pretty(&job).unwrap_or_default());
+            say(&job, place.json, || whole(&job));
         }
         Verb::Replay(_) => {
             client.post(&format!("{path}/replay"), json!({})).await?;

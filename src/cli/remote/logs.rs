@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Client, Failed, Place, encoded, shown};
+use super::{Client, Failed, Place, encoded, exit, shown};
 use crate::cli::{Exit, report};
 
 /// How long to wait before following again, where the host has stopped.
@@ -32,10 +32,7 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> Exit {
-    match show(arguments).await {
-        Ok(()) => Exit::Completed,
-        Err(failed) => failed.report(),
-    }
+    exit(show(arguments).await)
 }
 
 async fn show(arguments: Arguments) -> Result<(), Failed> {

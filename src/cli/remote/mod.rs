@@ -65,6 +65,14 @@ pub enum Failed {
     Unreachable(String),
 }
 
+/// The exit status of a verb; what went wrong is said.
+pub fn exit(done: Result<(), Failed>) -> Exit {
+    match done {
+        Ok(()) => Exit::Completed,
+        Err(failed) => failed.report(),
+    }
+}
+
 impl Place {
     pub fn client(&self) -> Result<Client, Failed> {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -227,6 +235,20 @@ pub fn print<const N: usize>(values: &[Value], json: bool, heads: [&str; N], row
         let line: String = row.iter().zip(widths).map(|(text, width)| format!("{text:width$}  ")).collect();
         println!("{}", line.trim_end());
     }
+}
+
+/// A value as it is, for a person.
+pub fn whole(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// As much of an error as fits a table.
+pub fn brief(error: &Value) -> String {
+    if error.is_null() {
+        return "-".to_owned();
+    }
+    let text = format!("{}: {}", shown(error, "name"), shown(error, "message"));
+    text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Prints one value: as JSON, or as what a person should read of it.

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Client, Failed, Place, encoded, print, say, shown};
+use super::{Client, Failed, Place, encoded, exit, print, say, shown};
 use crate::cli::Exit;
 
 /// See when scripts run and ran, and let them rest, wake or run
@@ -45,10 +45,7 @@ struct One {
 }
 
 pub async fn run(arguments: Arguments) -> Exit {
-    match manage(arguments.verb).await {
-        Ok(()) => Exit::Completed,
-        Err(failed) => failed.report(),
-    }
+    exit(manage(arguments.verb).await)
 }
 
 async fn manage(verb: Verb) -> Result<(), Failed> {

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Client, Failed, Place, print, say, script, shown};
+use super::{Client, Failed, Place, exit, print, say, script, shown, whole};
 use crate::cli::{Exit, report};
 
 /// List the scripts of a host's tenant, look at them and manage them
@@ -73,10 +73,7 @@ pub struct Rollback {
 }
 
 pub async fn run(arguments: Arguments) -> Exit {
-    match manage(arguments.verb).await {
-        Ok(()) => Exit::Completed,
-        Err(failed) => failed.report(),
-    }
+    exit(manage(arguments.verb).await)
 }
 
 async fn manage(verb: Verb) -> Result<(), Failed> {
@@ -97,7 +94,7 @@ async fn manage(verb: Verb) -> Result<(), Failed> {
         }
         Verb::Show(one) => {
             let value = client.get(&script(&one.script)).await?;
-            say(&value, json, || serde_json::to_string_pretty(&value).unwrap_or_default());
+            say(&value, json, || whole(&value));
         }
         Verb::Versions(one) => {
             let versions = client.list(&format!("{}/versions", script(&one.script))).await?;

@@ -16,6 +16,7 @@ use super::idempotency::Intended;
 use super::{Api, Body, Caller, Page, Path, Problem, Query, Slice, Time};
 use crate::runtime::limits::Limit;
 use crate::server::ExecutionId;
+use crate::store::plain;
 use crate::triggers::events::{self, Publisher, Refused};
 
 const PUBLISH: &str = "Event.Publish";
@@ -214,8 +215,6 @@ async fn list(
 ) -> Result<Json<Slice<View>>, Problem> {
     caller.require(READ)?;
     let before: Option<String> = page.after()?;
-    // No text in the database has it.
-    let plain = |text: String| text.replace('\0', "\u{fffd}");
     let (name, before) = (wanted.name.map(plain), before.map(plain));
     let outbox = &api.host.process().events;
     let found = outbox.list(&caller.tenant, name.as_deref(), before.as_deref(), page.rows()).await?;
@@ -230,7 +229,7 @@ async fn list(
     responses((status = 200, body = EventDetails)))]
 async fn read(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Json<EventDetails>, Problem> {
     caller.require(READ)?;
-    let id = id.replace('\0', "\u{fffd}");
+    let id = plain(id);
     let outbox = &api.host.process().events;
     let mut event = outbox.get(&caller.tenant, &id).await?.ok_or_else(|| Problem::no_such("event of this id"))?;
     let (jobs, attempts) = outbox.handling(&caller.tenant, &id).await?;

@@ -24,6 +24,7 @@ use crate::capabilities::progress::Report;
 use crate::executions::{self, Cancelled, Filter, Followed, Key, Status};
 use crate::queue::{self, Changed};
 use crate::store::clock::Millis;
+use crate::store::plain;
 
 pub const READ: &str = "Script.Execution.Read";
 const STOP: &str = "Script.Execute";
@@ -201,11 +202,6 @@ impl Wanted {
             until: self.until.map(|text| time("until", &text)).transpose()?,
         })
     }
-}
-
-/// As the record has it: no name there holds a U+0000.
-pub fn plain(text: String) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 fn time(name: &str, text: &str) -> Result<Millis, Problem> {

@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 
 use super::{Api, Caller, Page, Path, Problem, Query, Slice, Time};
 use crate::queue::{self, Changed, Filter, Trigger};
+use crate::store::plain;
 
 const READ: &str = "Job.Read";
 const MANAGE: &str = "Job.Manage";
@@ -121,11 +122,6 @@ async fn list(
     let found = api.host.queue().list(&caller.tenant, filter, after.map(plain), page.rows()).await?;
     let items = found.into_iter().map(Job::from).collect();
     Ok(Json(page.slice(items, |last: &Job| last.id.clone())))
-}
-
-/// As the database takes it: no name there holds a U+0000.
-fn plain(text: String) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 /// Look at a job that is not done

@@ -10,9 +10,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::executions::{READ, plain, sign_of_life};
+use super::executions::{READ, sign_of_life};
 use super::{Api, Caller, Problem, Query};
 use crate::executions::{Watch, Watched};
+use crate::store::plain;
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(follow))

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::outbox::Inner;
 use super::{OUTBOX_BYTES, Outbox};
-use crate::store::clock::Millis;
-use crate::store::usage::{self, Room, Usage};
+use crate::store::clock::{Millis, millis};
+use crate::store::usage::{self, Room, Tenants, Usage};
 
 /// How often old events are looked for.
 const EVERY: Duration = Duration::from_secs(60);
@@ -14,8 +14,6 @@ const EVERY: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Events that one transaction deletes: it holds up others.
 const PART: i64 = 500;
-/// Tenants that are looked at with one query.
-const TENANTS: u32 = 1_000;
 
 /// Whether an outbox has so much in it that it is not left until the next look,
 /// and what nobody needs goes before its time.
@@ -42,27 +40,16 @@ pub async fn keep_house(outbox: Weak<Inner>) {
 
 impl Outbox {
     pub(super) async fn delete_old(&self) -> sqlx::Result<()> {
-        let mut after = String::new();
-        loop {
-            let from = after.clone();
-            let tenants: Vec<String> = self
-                .0
-                .store
-                .read(move |connection| {
-                    Box::pin(async move { usage::tenants(connection, Room::Outbox, &from, TENANTS).await })
-                })
-                .await?;
-            let Some(last) = tenants.last() else { return Ok(()) };
-            after.clone_from(last);
-            for tenant in tenants {
-                while self.delete_some(&tenant).await? {}
-            }
+        let mut tenants = Tenants::of(Room::Outbox);
+        while let Some(tenant) = tenants.next(&self.0.store).await? {
+            while self.delete_some(&tenant).await? {}
         }
+        Ok(())
     }
 
     /// Answers whether there is more to delete.
     async fn delete_some(&self, tenant: &str) -> sqlx::Result<bool> {
-        let keep = i64::try_from(self.0.settings.keep.as_millis()).unwrap_or(i64::MAX);
+        let keep = millis(self.0.settings.keep);
         let before = self.0.store.now().saturating_sub(keep);
         let tenant: Arc<str> = tenant.into();
         self.0

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::policy::Policy;
 use super::timetable::{Timetable, Unreadable};
 use crate::settings::MAX_ATTEMPTS;
-use crate::store::clock::Millis;
+use crate::store::clock::{Millis, millis};
 
 /// How long after its time a tick may be caught up, where nothing is said.
 const WINDOW: &str = "1day";
@@ -146,7 +146,7 @@ fn duration(field: &'static str, text: &str, most: Duration) -> Result<Millis, W
         field,
         message: format!("This is a time such as `90s` or `6h`, of {} at most.", humantime::format_duration(most)),
     })?;
-    Ok(Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX))
+    Ok(millis(duration))
 }
 
 #[cfg(test)]

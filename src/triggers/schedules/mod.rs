@@ -33,8 +33,8 @@ use crate::queue::{self, Caller, NewJob, Queue, Trigger};
 use crate::scripts::shelf::Places;
 use crate::scripts::{Refused, Stored};
 use crate::settings::{ScheduleSettings, Settings};
-use crate::store::clock::Millis;
-use crate::store::{Connection, Store};
+use crate::store::clock::{Millis, millis};
+use crate::store::{Connection, Store, plain};
 use crate::tenant::quota::{Account, Ledger};
 
 /// How often old ticks are deleted, and a wrong clock is looked for.
@@ -172,7 +172,7 @@ impl Schedules {
     async fn keep_house(&self) -> sqlx::Result<()> {
         self.put_right().await?;
         let settings = &self.0.settings;
-        let before = self.store().now() - Millis::try_from(settings.keep.as_millis()).unwrap_or(Millis::MAX);
+        let before = self.store().now() - millis(settings.keep);
         let most = i64::try_from(settings.max_ticks).unwrap_or(i64::MAX);
         let mut after = (String::new(), String::new());
         loop {
@@ -253,11 +253,6 @@ impl Schedules {
         };
         self.queue().add(self.account(tenant), job).await
     }
-}
-
-/// As the database takes it: no name there holds a U+0000.
-fn plain(name: &str) -> String {
-    name.replace('\0', "\u{fffd}")
 }
 
 /// What a scheduled script is called with.

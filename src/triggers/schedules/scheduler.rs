@@ -22,7 +22,7 @@ use super::state::State;
 use super::{Schedules, input};
 use crate::queue::{self, NewJob, Trigger};
 use crate::store::Connection;
-use crate::store::clock::Millis;
+use crate::store::clock::{Millis, millis};
 use crate::store::usage::{self, Room, Usage};
 use crate::tenant::quota::Quota;
 
@@ -58,7 +58,7 @@ impl Schedules {
     /// less than it is.
     pub async fn turn(&self) -> sqlx::Result<Duration> {
         let now = self.store().now();
-        let until = now + LOOK.as_millis() as Millis;
+        let until = now + millis(LOOK);
         let upcoming = self
             .store()
             .read(move |connection| Box::pin(async move { rows::upcoming(connection, until, MOST_DUE).await }));
@@ -78,7 +78,7 @@ impl Schedules {
             return Ok(Duration::ZERO);
         }
         let next = later.into_iter().map(|(_, next_at)| next_at).min().unwrap_or(until);
-        Ok(Duration::from_millis((next - self.store().now()).clamp(0, LOOK.as_millis() as Millis) as u64))
+        Ok(Duration::from_millis((next - self.store().now()).clamp(0, millis(LOOK)) as u64))
     }
 
     /// Settles what is due of a tenant, or a part of it. Answers whether more is.

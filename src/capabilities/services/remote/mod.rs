@@ -20,6 +20,7 @@ use serde_json::Value as Json;
 use url::Url;
 
 use super::{Caller, Refused, unknown_method};
+use crate::random;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
 use answer::{Attempt, Failed};
@@ -142,7 +143,7 @@ impl Backend {
             };
             attempts += 1;
             let passes = failed.passes && endpoint.may_be_repeated() && attempts <= self.retries;
-            match pause(self.pause, attempts, random(), failed.retry_after).filter(|_| passes) {
+            match pause(self.pause, attempts, random::fraction(), failed.retry_after).filter(|_| passes) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(*failed.error),
             }
@@ -249,9 +250,4 @@ fn pause(base: Duration, attempts: u32, random: f64, asked: Option<Duration>) ->
         Some(asked) => Some(asked.max(pause)),
         None => Some(pause),
     }
-}
-
-fn random() -> f64 {
-    // Without randomness, the pauses are merely not spread.
-    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }

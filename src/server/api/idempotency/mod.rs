@@ -37,7 +37,7 @@ use super::{Api, Caller, Problem, calls};
 use crate::capabilities::secrets::{Key as CipherKey, Keys, Sealed};
 use crate::hexadecimal;
 use crate::server::{ExecutionId, problem, request};
-use crate::store::clock::Millis;
+use crate::store::clock::{Millis, millis};
 use rows::{Answer, Begun, Entry};
 
 const NAME: &str = "idempotency-key";
@@ -149,7 +149,7 @@ pub async fn once(
     let most = api.app.server.max_body.max(MAX_BODY);
     let body = request::read_at_most(&head.headers, body, most, "", &api.app.server).await?;
     let settings = api.host.settings();
-    let longest = (settings.longest_call() + settings.sandboxes.wait).as_millis() as Millis + BEYOND;
+    let longest = millis(settings.longest_call() + settings.sandboxes.wait) + BEYOND;
     let path = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
     let entry = Entry {
         tenant: caller.tenant.clone(),
