@@ -83,19 +83,24 @@ pub enum Changed {
 }
 
 impl Queue {
-    /// Queues a job of a tenant. Once this has answered, it will be done. One that
+    /// Queues jobs of a tenant. Once this has answered, they will be done. One that
     /// has the id of a job that is there, or was done, is that job.
-    pub async fn add(&self, account: Arc<Account>, job: NewJob) -> Result<(), Refused> {
+    pub async fn add(&self, account: Arc<Account>, jobs: Vec<NewJob>) -> Result<(), Refused> {
         let (owner, now) = (account.tenant().clone(), self.0.store.now());
         let tenant = owner.clone();
         let added = self.0.store.write(&owner, move |connection| {
             Box::pin(async move {
-                if let Some(id) = &job.id
-                    && is_done(connection, &tenant, id).await?
-                {
-                    return Ok(());
+                let mut new = Vec::with_capacity(jobs.len());
+                for job in jobs {
+                    let is_known = match &job.id {
+                        Some(id) => is_done(connection, &tenant, id).await?,
+                        None => false,
+                    };
+                    if !is_known {
+                        new.push(job);
+                    }
                 }
-                let Inserted { used, .. } = insert(connection, &tenant, now, &[job]).await?;
+                let Inserted { used, .. } = insert(connection, &tenant, now, &new).await?;
                 Ok::<_, Refused>(check(&account, used)?)
             })
         });

@@ -279,7 +279,7 @@ async fn run(
             ..NewJob::new(script.id.clone(), trigger)
         };
         let account = api.host.process().quotas.account(&caller.tenant);
-        api.host.queue().add(account, job).await?;
+        api.host.queue().add(account, vec![job]).await?;
         let place = format!("/api/executions/{id}");
         let accepted = Accepted { id };
         return Ok((StatusCode::ACCEPTED, AppendHeaders([(LOCATION, place)]), Json(accepted)).into_response());

@@ -251,7 +251,7 @@ impl Schedules {
             attempts: cron.attempts.unwrap_or(self.0.attempts),
             ..NewJob::new(&listed.script, Trigger::Api)
         };
-        self.queue().add(self.account(tenant), job).await
+        self.queue().add(self.account(tenant), vec![job]).await
     }
 }
 
