@@ -2,6 +2,7 @@
 //! name. Everything that starts a script does it here.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::capabilities::grant::Operator;
 use crate::capabilities::services::Service;
@@ -615,6 +617,23 @@ pub async fn migrate(settings: &Settings) -> Result<Migrated> {
     }
 }
 
+/// Where the databases listen, as far as they do in a network. A script must
+/// not reach them, whatever networks are let in.
+async fn database_addresses(settings: &Settings) -> Vec<SocketAddr> {
+    let urls = [settings.store.as_ref().map(|store| &store.url), settings.database.as_ref().map(|tables| &tables.url)];
+    let mut addresses = Vec::new();
+    for options in urls.into_iter().flatten().filter_map(|url| url.parse::<PgConnectOptions>().ok()) {
+        if options.get_socket().is_none() && !options.get_host().starts_with('/') {
+            // Each was connected to, so that a name which is not known now hardly was before.
+            match tokio::net::lookup_host((options.get_host(), options.get_port())).await {
+                Ok(found) => addresses.extend(found),
+                Err(reason) => tracing::warn!(%reason, host = options.get_host(), "a database's address is not known"),
+            }
+        }
+    }
+    addresses
+}
+
 /// Puts together what the process owns.
 async fn process(
     builder: &mut Builder,
@@ -648,15 +667,13 @@ async fn process(
         }),
     );
     let notifications = services::notifications::Notifications::new(store.clone(), smtp)?;
-    let mut outbound =
-        http::Settings { private_networks: settings.http.private_networks.clone(), ..http::Settings::default() };
-    if let Some(user_agent) = &settings.http.user_agent {
-        outbound.user_agent = user_agent.clone();
-    }
     let http = match builder.lookup.take() {
-        Some(lookup) => http::Process::with_lookup(outbound, lookup),
-        None => http::Process::new(outbound),
+        Some(lookup) => http::Process::with_lookup(settings.http.clone(), lookup),
+        None => http::Process::new(settings.http.clone()),
     }?;
+    for address in database_addresses(settings).await {
+        http.forbid(address)?;
+    }
     let services = std::mem::take(&mut builder.services);
     let own = settings.tenants.iter().filter_map(|known| Some((known.tenant.id.clone(), known.quotas.clone()?)));
     Ok(capabilities::Process {

@@ -36,6 +36,7 @@ pub mod runtime;
 pub mod scripts;
 pub mod server;
 pub mod settings;
+mod spelling;
 pub mod store;
 pub mod tenant;
 mod traces;

@@ -49,6 +49,10 @@ fn fixture() -> &'static Fixture {
 
 impl Fixture {
     fn run(&self, program: &Program, input: &str) -> Outcome {
+        self.run_within(program, input, Limits::default())
+    }
+
+    fn run_within(&self, program: &Program, input: &str, limits: Limits) -> Outcome {
         let identity = Identity {
             tenant: Tenant { id: "tenant".into(), name: "Tenant".into() },
             user: None,
@@ -62,7 +66,7 @@ impl Fixture {
         };
         let run = Run {
             identity: Arc::new(identity),
-            limits: Arc::new(Limits::default()),
+            limits: Arc::new(limits),
             grant: Arc::default(),
             entry: None,
             input: Some(input.into()),
@@ -201,17 +205,55 @@ fn a_changed_byte_of_the_engine_is_refused() {
     }
 }
 
+/// Its memory may be anything: that is a broken script in its own sandbox. All
+/// else is refused.
 #[test]
-fn a_changed_byte_of_the_snapshot_never_brings_the_host_down() {
+fn a_changed_byte_of_the_snapshot_is_refused_or_changes_its_memory_alone() {
     let fixture = fixture();
     let snapshot = &fixture.compiled.snapshot;
+    let (mut refused, mut ran) = (0, 0);
     for place in (0..400).chain((400..snapshot.len()).step_by(7919)) {
         let mut changed = snapshot.clone();
         changed[place] ^= 0x41;
-        // Its data may be anything, and is then a broken script in its own
-        // sandbox; everything else is refused.
-        let _ = artifact::disassemble(&artifact::assemble(&changed));
+        let assembled = artifact::assemble(&changed);
+        match artifact::disassemble(&assembled) {
+            Err(NotAnArtifact::Snapshot(_)) => refused += 1,
+            Err(other) => panic!("byte {place}: {other}"),
+            Ok((taken, _)) => {
+                assert!(taken == changed, "byte {place}: what is loaded is not what stands there");
+                assert_eq!(without_memory(&changed), without_memory(snapshot), "byte {place}");
+                // However it ends, it ends.
+                let program = Program::load(fixture.host.engine(), &assembled).unwrap();
+                fixture.run_within(&program, r#"["pen"]"#, Limits { timeout: 500, grace: 100, ..Limits::default() });
+                ran += 1;
+            }
+        }
     }
+    assert!(refused > 50 && ran > 50, "{refused} were refused, and {ran} ran");
+    let sound = Program::load(fixture.host.engine(), &fixture.artifact).unwrap();
+    assert_eq!(fixture.run(&sound, r#"["pen"]"#).result.unwrap().get(), "2", "the host goes on");
+}
+
+/// The sections of a module, but how large its memory is and what is in it.
+fn without_memory(module: &[u8]) -> Vec<String> {
+    let mut shape = Vec::new();
+    for payload in Parser::new(0).parse_all(module) {
+        match payload.unwrap() {
+            Payload::MemorySection(_) => shape.push("memory".to_owned()),
+            Payload::DataSection(segments) => {
+                for segment in segments {
+                    let segment = segment.unwrap();
+                    shape.push(format!("{:?} {}", segment.range, segment.data.len()));
+                }
+            }
+            Payload::CustomSection(section) => shape.push(format!("{} {}", section.name(), section.data().len())),
+            other => {
+                let section = other.as_section().map(|(id, range)| (id, module[range].to_vec()));
+                shape.push(format!("{section:?}"));
+            }
+        }
+    }
+    shape
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn what_is_queued_is_done_taken_back_or_replayed() {
     let dead = table(&["jobs", "--dead"]);
     assert_eq!(
         (dead.len(), &dead[0][0], &dead[0][3], &dead[0][6]),
-        (1, &failed, &"dead".to_owned(), &"RangeError: nothing".to_owned())
+        (1, &failed, &"dead".to_owned(), &"RangeError: nothing to do".to_owned())
     );
     let done = host.airlock(&["jobs", "replay", &failed]);
     assert_eq!((done.status, done.stdout), (0, format!("{failed} waits for its turn\n")), "{}", done.stderr);
@@ -372,5 +372,5 @@ fn a_schedule_is_seen_put_to_rest_woken_and_run() {
 
     let unknown = host.airlock(&["schedules", "pause", "weekly"]);
     assert_eq!((unknown.status, unknown.stdout.as_str()), (2, ""));
-    assert!(unknown.stderr.contains("There is nothing at this path."), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("There is no scheduled script of this id or name."), "{}", unknown.stderr);
 }

@@ -14,9 +14,14 @@
 //!
 //! `context`, the log, `utils` and timers are everybody's.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
+
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{Grant, db, events, http, secrets, services};
 use crate::runtime::failure::Failure;
@@ -35,6 +40,24 @@ const ENTRY_BYTES: usize = 300;
 
 /// Lists as text, by their names.
 pub type Lists = BTreeMap<String, Vec<String>>;
+
+/// [`Lists`], as the API's document shows them.
+pub struct Shown;
+
+impl PartialSchema for Shown {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(ENTRY_BYTES));
+        let list = ArrayBuilder::new().items(text).max_items(Some(ENTRIES)).build();
+        let lists = LISTS.iter().fold(ObjectBuilder::new(), |lists, name| lists.property(*name, list.clone()));
+        lists.additional_properties(Some(AdditionalProperties::FreeForm(false))).into()
+    }
+}
+
+impl ToSchema for Shown {
+    fn name() -> Cow<'static, str> {
+        "Lists".into()
+    }
+}
 
 /// An entry of one of the lists. Displays as it is written.
 pub trait Entry: FromStr<Err: Display> + Display + Clone {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 
-use super::{Inserted, Kept, NewJob, Queue, State, Trigger, insert, order};
+use super::{Inserted, NewJob, Queue, State, Trigger, insert, order};
 use crate::store::Connection;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
@@ -83,20 +83,30 @@ pub enum Changed {
 }
 
 impl Queue {
-    /// Queues jobs of a tenant. Once this has answered, they will be done.
-    pub async fn add(&self, account: Arc<Account>, jobs: Vec<NewJob>) -> Result<Vec<Kept>, Refused> {
+    /// Queues jobs of a tenant. Once this has answered, they will be done. One that
+    /// has the id of a job that is there, or was done, is that job.
+    pub async fn add(&self, account: Arc<Account>, jobs: Vec<NewJob>) -> Result<(), Refused> {
         let (owner, now) = (account.tenant().clone(), self.0.store.now());
         let tenant = owner.clone();
-        let kept = self.0.store.write(&owner, move |connection| {
+        let added = self.0.store.write(&owner, move |connection| {
             Box::pin(async move {
-                let Inserted { jobs, used } = insert(connection, &tenant, now, &jobs).await?;
-                check(&account, used)?;
-                Ok::<_, Refused>(jobs)
+                let mut new = Vec::with_capacity(jobs.len());
+                for job in jobs {
+                    let is_known = match &job.id {
+                        Some(id) => is_done(connection, &tenant, id).await?,
+                        None => false,
+                    };
+                    if !is_known {
+                        new.push(job);
+                    }
+                }
+                let Inserted { used, .. } = insert(connection, &tenant, now, &new).await?;
+                Ok::<_, Refused>(check(&account, used)?)
             })
         });
-        let kept = kept.await?;
+        added.await?;
         self.wake();
-        Ok(kept)
+        Ok(())
     }
 
     /// A tenant's jobs, the latest first, from one on that the caller has.
@@ -211,4 +221,18 @@ async fn get(connection: &mut Connection, tenant: &str, id: &str) -> sqlx::Resul
         .bind(id)
         .fetch_optional(connection)
         .await
+}
+
+/// Whether a job is not there any more: its first execution, which has its id, is
+/// on record. The job is looked for first, for it goes when that one comes.
+async fn is_done(connection: &mut Connection, tenant: &str, id: &str) -> sqlx::Result<bool> {
+    for (table, is_done) in [("jobs", false), ("executions", true)] {
+        let sql = format!("SELECT id FROM {table} WHERE tenant = $1 AND id = $2");
+        let found: Option<String> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(tenant).bind(id).fetch_optional(&mut *connection).await?;
+        if found.is_some() {
+            return Ok(is_done);
+        }
+    }
+    Ok(false)
 }

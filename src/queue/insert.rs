@@ -43,6 +43,32 @@ struct Row<'a> {
 /// [`Store::write`]: crate::store::Store::write
 /// [`Queue::wake`]: super::Queue::wake
 pub async fn insert(connection: &mut Connection, tenant: &str, now: Millis, jobs: &[NewJob]) -> sqlx::Result<Inserted> {
+    let (jobs, more) = insert_all(connection, tenant, now, jobs).await?;
+    let used = usage::add(connection, tenant, Room::Jobs, more).await?;
+    Ok(Inserted { jobs, used })
+}
+
+/// As [`insert`], and adds what the same transaction takes up in another room.
+/// Answers what that room has then, too.
+pub async fn insert_beside(
+    connection: &mut Connection,
+    tenant: &str,
+    now: Millis,
+    jobs: &[NewJob],
+    beside: (Room, Usage),
+) -> sqlx::Result<(Inserted, Usage)> {
+    let (jobs, more) = insert_all(connection, tenant, now, jobs).await?;
+    let [used, beside] = usage::add_both(connection, tenant, [(Room::Jobs, more), beside]).await?;
+    Ok((Inserted { jobs, used }, beside))
+}
+
+/// Answers which there are now, and how much more that is.
+async fn insert_all(
+    connection: &mut Connection,
+    tenant: &str,
+    now: Millis,
+    jobs: &[NewJob],
+) -> sqlx::Result<(Vec<Kept>, Usage)> {
     let ids: Vec<String> =
         jobs.iter().map(|job| job.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string())).collect();
     let mut new = HashSet::new();
@@ -78,8 +104,7 @@ pub async fn insert(connection: &mut Connection, tenant: &str, now: Millis, jobs
         let id = if is_new { id } else { known(connection, tenant, id, job.dedup_key.as_deref()).await? };
         kept.push(Kept { id, is_new });
     }
-    let used = usage::add(connection, tenant, Room::Jobs, more).await?;
-    Ok(Inserted { jobs: kept, used })
+    Ok((kept, more))
 }
 
 /// Rows of one statement: few texts to prepare, and few round trips.

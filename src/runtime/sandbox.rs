@@ -17,6 +17,7 @@ use super::outcome::{Outcome, ScriptError, Status};
 use super::stack;
 use super::warm::Snapshot;
 use crate::compile::artifact::{self, Description, NotAnArtifact};
+use crate::spelling::closest;
 use crate::tenant::quota::Quota;
 
 /// A script that is ready to be called.
@@ -325,11 +326,7 @@ pub fn no_entry(description: &Description, wanted: Option<&str>) -> ScriptError 
     let entries = description.entries.join(", ");
     let message = match wanted {
         Some(wanted) => {
-            let near = description
-                .entries
-                .iter()
-                .filter(|entry| strsim::jaro_winkler(entry, wanted) > 0.8)
-                .max_by(|a, b| strsim::jaro_winkler(a, wanted).total_cmp(&strsim::jaro_winkler(b, wanted)));
+            let near = closest(wanted, &description.entries);
             let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
             format!("{} has no entry {wanted}; it has {entries}{hint}", description.file)
         }

@@ -19,6 +19,8 @@ use crate::triggers::schedules::Cron;
 /// Characters of a name, and of a description.
 const NAME: usize = 100;
 const DESCRIPTION: usize = 2000;
+/// Characters of what a function or a permission is called.
+pub const WORD: usize = 200;
 /// Words that begin a path below `/api/custom`, which the host keeps for itself;
 /// so are all that begin with `_`.
 const RESERVED: [&str; 2] = ["airlock", ".well-known"];
@@ -28,19 +30,21 @@ const RESERVED: [&str; 2] = ["airlock", ".well-known"];
 #[serde(deny_unknown_fields)]
 pub struct Draft {
     /// Unique in the tenant: letters, digits, spaces, `-`, `_` and `.`.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(max_length = 100, pattern = r"^[\p{L}\p{M}\p{N}][\p{L}\p{M}\p{N} ._-]*$")]
     pub name: String,
     #[serde(rename = "type")]
     pub kind: ScriptKind,
     #[serde(default)]
-    #[schema(max_length = 2000)]
+    #[schema(max_length = 2000, pattern = r"^[^\u0000]*$")]
     pub description: String,
     /// The function to call. Null leaves it to the script's exports.
     #[serde(default)]
+    #[schema(max_length = 200, pattern = r"^[^\s\u0000-\u001F\u007F-\u009F]+$")]
     pub entry: Option<String>,
     /// The service account that it runs as where no user calls. Setting it needs
     /// the permission `Script.Grant`.
     #[serde(default)]
+    #[schema(max_length = 512, pattern = r"^[^\u0000-\u001F\u007F-\u009F]+$")]
     pub run_as: Option<String>,
     #[serde(default)]
     pub limits: OwnLimits,
@@ -48,6 +52,7 @@ pub struct Draft {
     /// `secrets`, `capabilities`. A list that is left out is left to what the
     /// script declares; `http` and `secrets` are not.
     #[serde(default)]
+    #[schema(value_type = grant::Shown)]
     pub grants: grant::Lists,
     /// For scripts of the type `http`.
     #[serde(default)]
@@ -68,6 +73,7 @@ pub struct OwnLimits {
     pub timeout: Option<String>,
     /// Such as `64MiB`.
     pub memory: Option<String>,
+    #[schema(minimum = 1)]
     pub fuel: Option<u64>,
 }
 
@@ -76,10 +82,13 @@ pub struct OwnLimits {
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     /// Below `/api/custom`, such as `/orders/{id}`. Null: a slash and the name.
+    #[schema(pattern = "^/[^/]")]
     pub path: Option<String>,
-    /// Null: GET and POST.
+    /// GET, POST, PUT, PATCH and DELETE. Null: GET and POST.
+    #[schema(min_items = 1)]
     pub methods: Option<Vec<String>>,
     /// What a user needs to call it.
+    #[schema(max_length = 200, pattern = r"^[^\s\u0000-\u001F\u007F-\u009F]+$")]
     pub permission: Option<String>,
     /// Whether a call needs no user.
     pub public: bool,
@@ -265,7 +274,8 @@ impl Draft {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a script can have the name.
+pub fn is_name(name: &str) -> bool {
     name.chars().count() <= NAME
         && name.starts_with(char::is_alphanumeric)
         && !name.ends_with(' ')
@@ -274,8 +284,9 @@ fn is_name(name: &str) -> bool {
         && uuid::Uuid::try_parse(name).is_err()
 }
 
-fn is_word(text: &str) -> bool {
-    (1..=200).contains(&text.len()) && !text.chars().any(|c| c.is_control() || c.is_whitespace())
+/// Whether a function or a permission can have the name.
+pub fn is_word(text: &str) -> bool {
+    (1..=WORD).contains(&text.chars().count()) && !text.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
 fn method(name: &str) -> Option<Method> {

@@ -95,6 +95,11 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.")
     }
 
+    /// The path is one, and what it names is not there.
+    pub fn no_such(what: &str) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "not_found", format!("There is no {what}."))
+    }
+
     pub fn method_not_allowed() -> Problem {
         let detail = "This path does not take this method; the Allow header lists those it takes.";
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)

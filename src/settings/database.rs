@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 use toml::Spanned;
@@ -13,9 +11,9 @@ use super::SettingsError;
 use super::environment::set;
 use super::error::Fault;
 use super::file::{Scalar, count, words};
+use super::keys::{KeyTable, Maker};
 use crate::capabilities::db::postgres::token::{KEY_BYTES, Key, Keys};
 use crate::capabilities::db::postgres::{Access, Protection, Table};
-use crate::hexadecimal;
 
 const URL: &str = "AIRLOCK_DATABASE_URL";
 const ADMIN_URL: &str = "AIRLOCK_DATABASE_ADMIN_URL";
@@ -65,13 +63,6 @@ pub(super) struct DatabaseTable {
     tables: Vec<TableTable>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyTable {
-    id: Spanned<String>,
-    key: Spanned<String>,
-}
-
 /// One of `[[database.tables]]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,8 +94,8 @@ pub(super) fn read(
     };
     let admin_url = self::url(ADMIN_URL, table.admin_url.as_ref(), variable, &at)?.map(|(url, _)| url);
     let keys = match set(TOKEN_KEYS, variable) {
-        Some(text) => keys_of(&text)?,
-        None => keys(&table.token_keys).map_err(&at)?,
+        Some(text) => KEYS.of_environment(TOKEN_KEYS, &text)?,
+        None => KEYS.of_file(&table.token_keys).map_err(&at)?,
     };
     let tables = tables(table).map_err(&at)?;
     let list = |names: &[Spanned<String>], what| names.iter().map(|name| words(name, what)).collect::<Result<_, _>>();
@@ -180,51 +171,13 @@ fn tables(table: &DatabaseTable) -> Result<Vec<Table>, Fault> {
     Ok(tables)
 }
 
-fn keys(tables: &[KeyTable]) -> Result<Vec<Key>, Fault> {
-    let mut keys: Vec<Key> = Vec::new();
-    for table in tables {
-        // Points at the id, not at the key: the place is printed.
-        let fault = |message: String| Fault::new(table.id.span(), message).help(KEY_HELP);
-        let key = key(table.id.as_ref(), table.key.as_ref()).map_err(fault)?;
-        if keys.iter().any(|known| known.id() == key.id()) {
-            return Err(fault(format!("there is a key `{}` already", key.id())));
+const KEYS: Maker<Key> = Maker {
+    make: |id, secret| {
+        if secret.len() < KEY_BYTES {
+            return Err(format!("the key has {} bytes, and needs {KEY_BYTES}", secret.len()));
         }
-        keys.push(key);
-    }
-    Ok(keys)
-}
-
-/// The same from the environment: `id:key`, with commas between.
-fn keys_of(text: &str) -> Result<Vec<Key>, SettingsError> {
-    let wrong = |at: usize, reason: &str| SettingsError {
-        help: Some(format!("write it as `id:key,id:key`; {KEY_HELP}")),
-        ..SettingsError::plain(format!("the environment variable {TOKEN_KEYS}, key {}: {reason}", at + 1))
-    };
-    let mut keys: Vec<Key> = Vec::new();
-    for (at, pair) in text.split(',').enumerate() {
-        let (id, secret) = pair.trim().split_once(':').ok_or_else(|| wrong(at, "there is no `:` after its id"))?;
-        let key = key(id, secret).map_err(|reason| wrong(at, &reason))?;
-        if keys.iter().any(|known| known.id() == key.id()) {
-            return Err(wrong(at, "another one has its id"));
-        }
-        keys.push(key);
-    }
-    Ok(keys)
-}
-
-const KEY_HELP: &str = "an id is 1 to 32 letters, digits, `-` and `_`, and a key at least 32 random bytes, \
-    hexadecimal or base64, as `openssl rand -hex 32` prints";
-
-/// The reason quotes no key.
-fn key(id: &str, text: &str) -> Result<Key, String> {
-    let secret = bytes(text).ok_or("the key is neither hexadecimal nor base64")?;
-    if secret.len() < KEY_BYTES {
-        return Err(format!("the key has {} bytes, and needs {KEY_BYTES}", secret.len()));
-    }
-    Key::new(id, &secret).ok_or_else(|| "the key's id is not one".to_owned())
-}
-
-/// What is hexadecimal throughout is taken as that.
-fn bytes(text: &str) -> Option<Vec<u8>> {
-    hexadecimal::decode(text).or_else(|| STANDARD.decode(text).ok())
-}
+        Key::new(id, secret).ok_or_else(|| "the key's id is not one".to_owned())
+    },
+    help: "an id is 1 to 32 letters, digits, `-` and `_`, and a key at least 32 random bytes, hexadecimal or base64, \
+           as `openssl rand -hex 32` prints",
+};

@@ -3,14 +3,11 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use super::keys::Maker;
 use super::{Settings, SettingsError};
-use crate::capabilities::grant::shown;
 use crate::capabilities::secrets::{KEY_BYTES, Key, Keys};
-use crate::hexadecimal;
 use crate::runtime::limits::{Limit, Limits};
 
 /// The general ones, each with the setting that it is for.
@@ -46,47 +43,25 @@ pub(super) fn apply(settings: &mut Settings, variable: &impl Fn(&str) -> Option<
         settings.sandboxes.wait = Duration::from_secs(seconds);
     }
     if let Some(text) = set("AIRLOCK_SECRETS_KEYS", variable) {
-        settings.secrets = keys(&text).map_err(|reason| {
-            // Without the text: it is secret.
-            SettingsError::plain(format!(
-                "the environment variable AIRLOCK_SECRETS_KEYS takes `id:key`, several with commas between: {reason}"
-            ))
-        })?;
+        settings.secrets = Keys(SECRETS.of_environment("AIRLOCK_SECRETS_KEYS", &text)?.into());
     }
     Ok(())
 }
 
-fn keys(text: &str) -> Result<Keys, String> {
-    let mut keys: Vec<Key> = Vec::new();
-    for one in text.split(',') {
-        let (id, bytes) = one.trim().split_once(':').ok_or("one of them has no `:`")?;
-        if keys.iter().any(|key| key.id == id) {
-            return Err(format!("there are two keys `{id}`"));
+/// The keys of `[secrets]`.
+pub(super) const SECRETS: Maker<Key> = Maker {
+    make: |id, bytes| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
+            return Err("the key's id is not one".to_owned());
         }
-        keys.push(key(id, bytes)?);
-    }
-    Ok(Keys(keys.into()))
-}
-
-/// Reads a key for secrets, in hexadecimal or base64. The error does not quote it.
-pub(super) fn key(id: &str, text: &str) -> Result<Key, String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
-        return Err(format!("`{}` is not a key's id: it has letters, digits, `-`, `_` and `.`", shown(id)));
-    }
-    let text = text.trim();
-    let bytes = Zeroizing::new(
-        match text.len() {
-            64 => hexadecimal::decode(text),
-            _ => STANDARD.decode(text).ok(),
-        }
-        .unwrap_or_default(),
-    );
-    let bytes = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| {
-        format!("the key `{id}` is not {KEY_BYTES} bytes in hexadecimal or base64; `openssl rand -hex {KEY_BYTES}` makes one")
-    })?;
-    Ok(Key { id: id.to_owned(), bytes: Zeroizing::new(bytes) })
-}
+        let known = <[u8; KEY_BYTES]>::try_from(bytes);
+        let bytes = known.map_err(|_| format!("the key has {} bytes, and needs {KEY_BYTES}", bytes.len()))?;
+        Ok(Key { id: id.to_owned(), bytes: Zeroizing::new(bytes) })
+    },
+    help: "an id is 1 to 64 letters, digits, `-`, `_` and `.`, and a key 32 random bytes, hexadecimal or base64, as \
+           `openssl rand -hex 32` prints",
+};
 
 /// Applies the variables that are limits. A script's own limits go over them.
 pub(super) fn limits(limits: &mut Limits, variable: &impl Fn(&str) -> Option<String>) -> Result<(), SettingsError> {

@@ -50,8 +50,7 @@ pub fn explain(
     path: Option<&Path>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<(Settings, Vec<Explained>), SettingsError> {
-    let settings = Settings::load(path, &variable)?;
-    let text = path.map(std::fs::read_to_string).transpose().unwrap_or_default().unwrap_or_default();
+    let (settings, text) = Settings::read(path, &variable)?;
     // What was read just now can be read.
     let document = DeTable::parse(&text).map(|table| table.into_inner()).unwrap_or_default();
     let origin = |setting: &str| {
@@ -162,7 +161,7 @@ fn rows(settings: &Settings) -> Vec<(String, String)> {
                     .collect(),
             ),
         ),
-        ("http.user_agent", http.user_agent.clone().unwrap_or_else(none)),
+        ("http.user_agent", http.user_agent.clone()),
         ("smtp.url", there(smtp.is_some())),
         ("smtp.from", smtp.as_ref().and_then(|smtp| smtp.from.clone()).unwrap_or_else(none)),
         ("secrets.keys", names(settings.secrets.0.iter().map(|key| key.id.as_str()).collect())),

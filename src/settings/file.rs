@@ -18,21 +18,24 @@ use url::Url;
 use super::database::{self, DatabaseTable};
 use super::error::Fault;
 use super::jwt::{self, AuthTable};
+use super::keys::KeyTable;
 use super::nats::{self, NatsTable};
 use super::queue::{self, QueueTable};
 use super::schedules::{self, CronTable, SchedulesTable};
 use super::services::{self, ServiceTable};
 use super::store::{self, StoreTable};
 use super::{
-    ExecutionSettings, HttpSettings, Retention, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings,
-    TenantSettings, TlsSettings, TokenDigest, UserSettings, environment,
+    ExecutionSettings, Retention, ScriptKind, ScriptSettings, Settings, SettingsError, SmtpSettings, TenantSettings,
+    TlsSettings, TokenDigest, UserSettings, environment,
 };
 use crate::capabilities::grant;
-use crate::capabilities::secrets::{Key, Keys};
+use crate::capabilities::secrets::Keys;
 use crate::hexadecimal;
 use crate::runtime::limits::{Limit, Limits};
+use crate::scripts::draft;
 use crate::server::route::{Pattern, Route};
 use crate::server::webhook::{Rule, Webhook};
+use crate::spelling::closest;
 use crate::tenant::permission::{MOST, Needs};
 use crate::tenant::quota::{Quota, Quotas};
 use crate::tenant::{Permissions, Tenant, User};
@@ -220,13 +223,6 @@ struct SecretsTable {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KeyTable {
-    id: Spanned<String>,
-    key: Spanned<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ScriptTable {
     name: Spanned<String>,
     file: Spanned<PathBuf>,
@@ -349,15 +345,6 @@ fn unknown_key(span: Range<usize>, unknown: &str, known: &[&str]) -> Fault {
     }
 }
 
-fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|known| (strsim::jaro_winkler(name, known), *known))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .map(|(_, known)| known)
-}
-
 fn listed(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
@@ -414,10 +401,10 @@ impl Reader<'_> {
         }
         duration(&file.sandboxes.wait, &mut settings.sandboxes.wait)?;
 
-        settings.http = HttpSettings {
-            private_networks: file.http.private_networks.iter().map(network).collect::<Result<_, _>>()?,
-            user_agent: file.http.user_agent.as_ref().map(header_text).transpose()?,
-        };
+        settings.http.private_networks = file.http.private_networks.iter().map(network).collect::<Result<_, _>>()?;
+        if let Some(user_agent) = &file.http.user_agent {
+            settings.http.user_agent = header_text(user_agent)?;
+        }
         executions(&file.executions, &mut settings.executions)?;
         keep(&file.events.keep, &mut settings.events.keep)?;
         queue::read(&file.queue, &mut settings.queue)?;
@@ -432,7 +419,7 @@ impl Reader<'_> {
         }
         settings.traces = file.traces.endpoint.as_ref().map(collector).transpose()?;
         settings.smtp = file.smtp.as_ref().map(smtp).transpose()?;
-        settings.secrets = keys(&file.secrets.keys)?;
+        settings.secrets = Keys(environment::SECRETS.of_file(&file.secrets.keys)?.into());
         settings.jwt = jwt::read(&file.auth, self.folder, &mut self.files)?;
         for (name, needs) in &file.tables {
             settings.tables.insert(name.as_ref().clone(), needs.clone());
@@ -534,7 +521,7 @@ impl Reader<'_> {
     }
 
     fn script(&mut self, table: &ScriptTable, general: &Limits, settings: &Settings) -> Result<ScriptSettings, Fault> {
-        let name = words(&table.name, "a script's name")?;
+        let name = script_name(&table.name)?;
         let mut limits = general.clone();
         for (limit, value) in
             [(Limit::Timeout, &table.timeout), (Limit::Memory, &table.memory), (Limit::Fuel, &table.fuel)]
@@ -564,13 +551,13 @@ impl Reader<'_> {
             file: self.file(Some(&table.file)).unwrap_or_default(),
             shown_file: table.file.as_ref().display().to_string(),
             kind: table.kind,
-            entry: table.entry.as_ref().map(|entry| words(entry, "an entry")).transpose()?,
+            entry: table.entry.as_ref().map(|entry| word(entry, "the name of a function")).transpose()?,
             cron: schedules::cron(table.kind, table.cron.as_ref())?,
             tenants,
             grants: grants(table)?,
             run_as: table.run_as.as_ref().map(|id| account_of(settings, id)).transpose()?,
             limits,
-            permission: table.permission.as_ref().map(|permission| words(permission, "a permission")).transpose()?,
+            permission: table.permission.as_ref().map(|permission| word(permission, "a permission")).transpose()?,
             public: public || webhook.is_some(),
             webhook: webhook.map(Arc::new),
         })
@@ -640,20 +627,6 @@ fn unknown_name(name: &Spanned<String>, what: &str, place: &str, known: &[&str])
         None if known.is_empty() => fault.help(format!("add it under {place}")),
         None => fault.help(format!("known here: {}", listed(known))),
     }
-}
-
-/// Points at the ids, not at the keys: the place is printed.
-fn keys(tables: &[KeyTable]) -> Result<Keys, Fault> {
-    let mut keys: Vec<Key> = Vec::new();
-    for table in tables {
-        let id = table.id.as_ref();
-        if keys.iter().any(|key| key.id == *id) {
-            return Err(Fault::new(table.id.span(), format!("there is a key `{id}` already")));
-        }
-        let key = environment::key(id, table.key.as_ref()).map_err(|reason| Fault::new(table.id.span(), reason))?;
-        keys.push(key);
-    }
-    Ok(Keys(keys.into()))
 }
 
 fn route(table: &ScriptTable) -> Result<Option<Route>, Fault> {
@@ -943,6 +916,24 @@ pub(super) fn words(text: &Spanned<String>, what: &str) -> Result<String, Fault>
         ));
     }
     Ok(value.clone())
+}
+
+/// As those have it that tenants keep.
+fn script_name(name: &Spanned<String>) -> Result<String, Fault> {
+    if draft::is_name(name.as_ref()) {
+        return Ok(name.as_ref().clone());
+    }
+    Err(Fault::new(name.span(), format!("`{}` cannot be a script's name", name.as_ref())).help(
+        "use 1 to 100 letters, digits, spaces, `-`, `_` and `.`, begin with a letter or digit, and write no UUID",
+    ))
+}
+
+fn word(text: &Spanned<String>, what: &str) -> Result<String, Fault> {
+    if draft::is_word(text.as_ref()) {
+        return Ok(text.as_ref().clone());
+    }
+    Err(Fault::new(text.span(), format!("this is not {what}"))
+        .help(format!("it has 1 to {} characters, and no spaces among them", draft::WORD)))
 }
 
 fn is_tenant_id(id: &str) -> bool {

@@ -9,6 +9,7 @@ mod error;
 pub mod explain;
 mod file;
 mod jwt;
+mod keys;
 mod nats;
 mod queue;
 mod schedules;
@@ -24,7 +25,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -37,6 +37,7 @@ pub use schedules::ScheduleSettings;
 pub use store::StoreSettings;
 
 use crate::capabilities::grant;
+use crate::capabilities::http;
 use crate::capabilities::secrets::Keys;
 use crate::capabilities::services::remote::Backend;
 use crate::runtime::engine::CACHE_SIZE;
@@ -68,7 +69,7 @@ pub struct Settings {
     /// For every tenant that has none of its own.
     pub quotas: Quotas,
     pub sandboxes: SandboxSettings,
-    pub http: HttpSettings,
+    pub http: http::Settings,
     pub executions: ExecutionSettings,
     pub events: EventSettings,
     pub queue: QueueSettings,
@@ -136,14 +137,6 @@ pub struct SandboxSettings {
     pub count: u32,
     /// How long a call may wait for one.
     pub wait: Duration,
-}
-
-/// `[http]`: what scripts may reach outside, beyond each script's own list.
-#[derive(Debug, Clone, Default)]
-pub struct HttpSettings {
-    /// Networks that are not public and may be reached all the same.
-    pub private_networks: Vec<IpNet>,
-    pub user_agent: Option<String>,
 }
 
 /// `[executions]`: what is on record of each run of a script.
@@ -395,7 +388,7 @@ impl Default for Settings {
             limits: Limits::default(),
             quotas: Quotas::default(),
             sandboxes: SandboxSettings::default(),
-            http: HttpSettings::default(),
+            http: http::Settings::default(),
             executions: ExecutionSettings::default(),
             events: EventSettings::default(),
             queue: QueueSettings::default(),
@@ -450,21 +443,29 @@ impl Settings {
     /// paths in the file count from its folder; without a file, from the
     /// working directory.
     pub fn load(path: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
+        Ok(Settings::read(path, &environment)?.0)
+    }
+
+    /// The settings, and the file's text.
+    fn read(
+        path: Option<&Path>,
+        environment: &impl Fn(&str) -> Option<String>,
+    ) -> Result<(Settings, String), SettingsError> {
         match path {
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|reason| SettingsError::unreadable(path, &reason))?;
                 let folder = path.parent().unwrap_or(Path::new(""));
-                let checked = file::parse(&text, path, folder, &environment)?;
-                checked.files_exist()
+                let checked = file::parse(&text, path, folder, environment)?;
+                Ok((checked.files_exist()?, text))
             }
             None => {
                 let mut settings = Settings::default();
-                environment::apply(&mut settings, &environment)?;
+                environment::apply(&mut settings, environment)?;
                 let plain = |fault: error::Fault| SettingsError::plain(fault.message);
-                settings.database = database::read(None, &environment, plain)?;
+                settings.database = database::read(None, environment, plain)?;
                 let table = store::StoreTable::default();
-                settings.store = store::read(&table, &environment, settings.database.as_ref(), plain)?;
-                Ok(settings)
+                settings.store = store::read(&table, environment, settings.database.as_ref(), plain)?;
+                Ok((settings, String::new()))
             }
         }
     }

@@ -308,8 +308,8 @@ fn the_environment_wins() {
         ("SCRIPT_TIMEOUT_SECONDS", "0", "from 1 to 86400"),
         ("SCRIPT_MAX_MEMORY_MB", "99999999999999999999", "from 1 to 4096"),
         ("SCRIPT_VM_POOL_SIZE", "-1", "from 1 to 10000"),
-        ("AIRLOCK_SECRETS_KEYS", "hunter2", "takes `id:key`, several with commas between: one of them has no `:`"),
-        ("AIRLOCK_SECRETS_KEYS", "a:hunter2", "the key `a` is not 32 bytes in hexadecimal or base64"),
+        ("AIRLOCK_SECRETS_KEYS", "hunter2", "key 1: there is no `:` after its id"),
+        ("AIRLOCK_SECRETS_KEYS", "a:hunter2", "key 1: the key is neither hexadecimal nor base64"),
     ] {
         let error = parse_in("", |asked| (asked == name).then(|| text.to_owned())).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
@@ -463,9 +463,10 @@ const WRONG: &[(&str, usize, usize, &[&str])] = &[
         "[secrets]\nkeys = [{ id = \"a\", key = \"hunter2\" }]",
         2,
         16,
-        &["not 32 bytes", "openssl rand -hex 32", "key = \"*******\""],
+        &["neither hexadecimal nor base64", "openssl rand -hex 32", "key = \"*******\""],
     ),
-    ("[secrets]\nkeys = [{ id = \"a b\", key = \"x\" }]", 2, 16, &["not a key's id"]),
+    ("[secrets]\nkeys = [{ id = \"a\", key = \"ab\" }]", 2, 16, &["the key has 1 bytes"]),
+    ("[secrets]\nkeys = [{ id = \"a b\", key = \"ab\" }]", 2, 16, &["the key's id is not one"]),
     ("[[service_accounts]]\nid = \"a\"\nroles = [\"seler\"]", 3, 10, &["there is no role `seler`", "[roles]"]),
     (
         "[[service_accounts]]\nid = \"a\"\nroles = [\"seler\"]\n[roles]\nseller = []",
@@ -533,7 +534,7 @@ const WRONG_WITH_TENANTS: &[(&str, usize, usize, &[&str])] = &[
     ("[[users]]\nid = \"a\"\ntenant = \"acme\"\ntoken = [\"hunter2\"]", 6, 9, &["invalid type", "[\"*******\"]"]),
     ("[[scripts]]\nname = \"a\"", 3, 1, &["this table lacks `file`"]),
     ("[[scripts]]\nname = \"a\"\nfile = \"a.js\"\ntype = \"htp\"", 6, 8, &["`htp`"]),
-    ("[[scripts]]\nname = \" \"\nfile = \"a.js\"", 4, 8, &["a script's name cannot be empty"]),
+    ("[[scripts]]\nname = \" \"\nfile = \"a.js\"", 4, 8, &["` ` cannot be a script's name", "no UUID"]),
     (
         "[[scripts]]\nname = \"a\"\nfile = \"a.js\"\nevent = { events = [\"a\"] }",
         6,
@@ -879,7 +880,7 @@ fn what_is_wrong_with_a_database_is_said_without_its_secrets() {
         ("AIRLOCK_DATABASE_URL", "hunter2".to_owned(), "not the URL"),
         ("AIRLOCK_DATABASE_TOKEN_KEYS", "hunter2".to_owned(), "key 1: there is no `:`"),
         ("AIRLOCK_DATABASE_TOKEN_KEYS", "k:hunter2".to_owned(), "key 1: the key is neither"),
-        ("AIRLOCK_DATABASE_TOKEN_KEYS", format!("{KEYS},k1:{short}00"), "key 2: another one has its id"),
+        ("AIRLOCK_DATABASE_TOKEN_KEYS", format!("{KEYS},k1:{short}00"), "key 2: there is a key `k1` already"),
     ] {
         let error = parse_in(DATABASE, |asked| (asked == name).then(|| value.clone())).unwrap_err();
         assert!(error.message.contains(message), "{error}");

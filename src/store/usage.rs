@@ -62,6 +62,35 @@ pub async fn add(connection: &mut Connection, tenant: &str, room: Room, differen
     Ok(Usage { items, bytes })
 }
 
+/// Adds to two rooms with one statement. Answers the sums in that order.
+pub async fn add_both(
+    connection: &mut Connection,
+    tenant: &str,
+    [(one, first), (other, second)]: [(Room, Usage); 2],
+) -> sqlx::Result<[Usage; 2]> {
+    let sums: Vec<(String, i64, i64)> = sqlx::query_as(
+        "INSERT INTO usage (tenant, room, items, bytes) VALUES ($1, $2, $3, $4), ($1, $5, $6, $7)
+         ON CONFLICT (tenant, room) DO UPDATE
+         SET items = usage.items + excluded.items, bytes = usage.bytes + excluded.bytes
+         RETURNING room, items, bytes",
+    )
+    .bind(tenant)
+    .bind(one.name())
+    .bind(first.items)
+    .bind(first.bytes)
+    .bind(other.name())
+    .bind(second.items)
+    .bind(second.bytes)
+    .fetch_all(connection)
+    .await?;
+    // In no order that the database promises.
+    let sum = |room: Room| {
+        let found = sums.iter().find(|(name, ..)| name == room.name());
+        found.map(|(_, items, bytes)| Usage { items: *items, bytes: *bytes }).unwrap_or_default()
+    };
+    Ok([sum(one), sum(other)])
+}
+
 /// What a tenant takes up now.
 pub async fn of(connection: &mut Connection, tenant: &str, room: Room) -> sqlx::Result<Usage> {
     let row = sqlx::query_as("SELECT items, bytes FROM usage WHERE tenant = $1 AND room = $2")

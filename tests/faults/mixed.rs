@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::support::shared::postgres;
 use super::support::{Cluster, Dice, sized};
 
 const SETTINGS: &str = r#"
@@ -22,10 +23,6 @@ storage_keys = 10_000_000
 storage_bytes = "10GiB"
 idempotent_requests = 10_000_000
 idempotent_bytes = "10GiB"
-
-[[tenants]]
-id = "acme"
-schema = "schema.sql"
 
 [[users]]
 id = "ann"
@@ -44,9 +41,14 @@ name = "missing"
 file = "missing.js"
 grants.capabilities = ["storage"]
 grants.tables = ["orders"]
+
+[[tenants]]
+id = "acme"
 "#;
 
 const SCHEMA: &str = "CREATE TABLE orders (id TEXT PRIMARY KEY, note TEXT NOT NULL);";
+const POSTGRES_SCHEMA: &str = "
+    CREATE TABLE orders (tenant_id TEXT, id TEXT, note TEXT NOT NULL, PRIMARY KEY (tenant_id, id));";
 
 /// May be done twice: nobody knows what a host that was killed had done.
 const WRITE: &str = "export default async ({ kind, key }) => {
@@ -107,14 +109,17 @@ async fn done(cluster: &Cluster, first: usize, path: &str, key: &str, body: &Val
     }
 }
 
-async fn write(cluster: &Cluster, writer: usize, stop: &AtomicBool, kinds: &[&'static str]) -> Acknowledged {
+/// What is written.
+const KINDS: [&str; 6] = ["storage", "row", "version", "token", "event", "script"];
+
+async fn write(cluster: &Cluster, writer: usize, stop: &AtomicBool) -> Acknowledged {
     let mut acknowledged = Acknowledged::default();
     let mut dice = Dice::new(writer as u64);
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         number += 1;
         let key = format!("{writer}-{number}");
-        match kinds[dice.roll(kinds.len())] {
+        match KINDS[dice.roll(KINDS.len())] {
             "version" => {
                 let source = format!("export default () => '{key}'");
                 let body = json!({ "source": source, "message": key });
@@ -206,7 +211,7 @@ async fn verify(cluster: &Cluster, acknowledged: &Acknowledged) {
     }
 }
 
-async fn nothing_acknowledged_is_lost(name: &str, cluster: Cluster, hosts: usize, kinds: &'static [&'static str]) {
+async fn nothing_acknowledged_is_lost(name: &str, cluster: Cluster, hosts: usize) {
     let cluster = Arc::new(cluster);
     let body = json!({ "name": "versioned", "type": "embedded" });
     done(&cluster, 0, "/api/scripts", "", &body, &[201]).await;
@@ -214,7 +219,7 @@ async fn nothing_acknowledged_is_lost(name: &str, cluster: Cluster, hosts: usize
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
             let (cluster, stop) = (cluster.clone(), stop.clone());
-            tokio::spawn(async move { write(&cluster, writer, &stop, kinds).await })
+            tokio::spawn(async move { write(&cluster, writer, &stop).await })
         })
         .collect();
     let (killed, stopped) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -256,7 +261,7 @@ async fn nothing_acknowledged_is_lost(name: &str, cluster: Cluster, hosts: usize
         killed.into_inner(),
         stopped.into_inner(),
     );
-    let numbers = [of("storage"), versions.len(), tokens.len(), events.len(), scripts.len()];
+    let numbers = [of("storage"), of("row"), versions.len(), tokens.len(), events.len(), scripts.len()];
     assert!(numbers.iter().all(|number| *number > 0), "there was load: {numbers:?}");
 }
 
@@ -264,14 +269,25 @@ const FILES: &[(&str, &str)] = &[("write.js", WRITE), ("missing.js", MISSING), (
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_host_on_sqlite_loses_nothing_that_it_acknowledged() {
-    let cluster = Cluster::alone(SETTINGS, FILES).await;
-    let kinds = &["storage", "row", "version", "token", "event", "script"];
-    nothing_acknowledged_is_lost("SQLite", cluster, 1, kinds).await;
+    let settings = format!("{SETTINGS}schema = 'schema.sql'");
+    let cluster = Cluster::alone(&settings, FILES).await;
+    nothing_acknowledged_is_lost("SQLite", cluster, 1).await;
 }
 
-/// Each host has files of its own for the tenants' tables, so there are no rows.
+/// The hosts' own data is in one database, the tenants' tables in another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_on_postgres_lose_nothing_that_they_acknowledged() {
-    let cluster = Cluster::start(2, SETTINGS, FILES).await;
-    nothing_acknowledged_is_lost("PostgreSQL", cluster, 2, &["storage", "version", "token", "event", "script"]).await;
+    let tables = postgres::database(POSTGRES_SCHEMA).await.unwrap();
+    let settings = format!(
+        "{SETTINGS}
+        [database]
+        url = '{}'
+        token_keys = [{{ id = 'k1', key = '{}' }}]
+        [[database.tables]]
+        name = 'orders'",
+        tables.url,
+        "07".repeat(32),
+    );
+    let cluster = Cluster::start(2, &settings, FILES).await;
+    nothing_acknowledged_is_lost("PostgreSQL", cluster, 2).await;
 }

@@ -14,9 +14,11 @@ use airlock::capabilities::http::Lookup;
 use airlock::host::{Host, Run};
 use airlock::runtime::limits::Limits;
 use airlock::runtime::sandbox::Program;
-use airlock::settings::Settings;
+use airlock::settings::{Settings, StoreSettings};
 use futures_util::FutureExt;
 use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::{TcpListener, UnixStream};
 
 use super::peer::{Answer, Bystander, PRIVATE, PUBLIC, Server, ok, redirect};
 use super::{call, support};
@@ -60,8 +62,12 @@ impl Attacker {
 
     /// The name server answers by a name and how many it was asked for before.
     async fn with_names(names: fn(&str, usize) -> Vec<&'static str>) -> Attacker {
+        Attacker::with(names, Settings::default()).await
+    }
+
+    async fn with(names: fn(&str, usize) -> Vec<&'static str>, settings: Settings) -> Attacker {
         let data = tempfile::tempdir().unwrap();
-        let mut settings = Settings { data: data.path().to_owned(), ..Settings::default() };
+        let mut settings = Settings { data: data.path().to_owned(), ..settings };
         settings.http.private_networks = vec![format!("{PUBLIC}/32").parse().unwrap()];
         let lookups = Arc::new(AtomicUsize::new(0));
         let count = lookups.clone();
@@ -421,4 +427,40 @@ async fn the_hosts_own_listener_is_out_of_reach() {
         assert!(matches!(name, "PermissionDenied" | "HttpError"), "{url}: {outcome}");
     }
     assert!(own.received().is_empty());
+}
+
+/// A database in a network that scripts may reach otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hosts_databases_are_out_of_reach() {
+    let mut url = support::postgres::empty().await.unwrap();
+    // Where PostgreSQL listens in a network: the tests' own does not.
+    let socket: PgConnectOptions = url.as_str().parse().unwrap();
+    let path = socket.get_socket().unwrap().join(".s.PGSQL.5432");
+    let listener = TcpListener::bind((PUBLIC, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (connections, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counts = (connections.clone(), requests.clone());
+    tokio::spawn(async move {
+        loop {
+            let (mut outside, _) = listener.accept().await.unwrap();
+            let mut first = [0];
+            outside.peek(&mut first).await.unwrap();
+            let count = if first == *b"G" { &counts.1 } else { &counts.0 };
+            count.fetch_add(1, Ordering::SeqCst);
+            let mut inside = UnixStream::connect(&path).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut outside, &mut inside).await });
+        }
+    });
+    url.set_host(Some(PUBLIC)).unwrap();
+    url.set_port(Some(port)).unwrap();
+    url.set_query(Some("sslmode=disable"));
+    let store = Some(StoreSettings { url: url.to_string(), connections: 4 });
+    let attacker = Attacker::with(|_, _| vec![PUBLIC], Settings { store, ..Settings::default() }).await;
+    assert!(connections.load(Ordering::SeqCst) > 0, "the host's database is there");
+    let urls = [PUBLIC, "a.test", "0x7f.1"].map(|host| format!("http://{host}:{port}/"));
+    for (url, outcome) in urls.iter().zip(attacker.gets(&[port], &urls).await) {
+        let name = outcome["name"].as_str().unwrap_or_default();
+        assert!(matches!(name, "PermissionDenied" | "HttpError"), "{url}: {outcome}");
+    }
+    assert_eq!(requests.load(Ordering::SeqCst), 0);
 }

@@ -3,9 +3,9 @@
 interface EventOptions {
   /** Seconds until it is delivered, up to a year. */
   delay?: number | null;
-  /** Each script handles the events of one key one after the other, in the order of publishing. 1 to 200 bytes. */
+  /** Each script handles the events of one key one after the other, in the order of publishing. 1 to 200 characters. */
   key?: string | null;
-  /** A second event of that name with the same one is not published: its id is the first one's. 1 to 200 bytes. */
+  /** A second event of that name with the same one is not published: its id is the first one's. 1 to 200 characters. */
   dedupKey?: string | null;
   /** From -100 to 100, 0 if left out: of the tenant's events that wait, those with a higher one go first. */
   priority?: number | null;

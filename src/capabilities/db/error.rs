@@ -2,6 +2,7 @@
 
 use super::deadline::Deadline;
 use crate::runtime::failure::Failure;
+use crate::spelling::closest;
 
 /// An error of the script's own SQL.
 pub fn database(message: impl Into<String>) -> Failure {
@@ -76,21 +77,4 @@ pub fn list<T: AsRef<str>>(names: &[T]) -> String {
         text.push_str(&format!(" and {} more", names.len() - 10));
     }
     text
-}
-
-/// The name that was perhaps meant: it differs by at most a third of its letters.
-pub fn closest<'n, T: AsRef<str>>(name: &str, known: &'n [T]) -> Option<&'n str> {
-    // The distance takes time in the product of the lengths.
-    if name.len() > 64 {
-        return None;
-    }
-    let name = name.to_lowercase();
-    known
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|known| known.len() <= 64)
-        .map(|known| (strsim::osa_distance(&name, &known.to_lowercase()), known))
-        .filter(|(distance, known)| *distance <= known.chars().count().max(3) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
 }

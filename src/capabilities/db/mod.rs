@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::access::{Access, Grant, Rules};
-pub use self::error::{closest, list};
+pub use self::error::list;
 pub use self::statement::Statement;
 use crate::runtime::bindings::airlock::script::db::Outcome;
 use crate::runtime::failure::Failure;

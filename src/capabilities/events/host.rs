@@ -24,7 +24,8 @@ impl Host for Call {
         Ok(self.start("events.publish", async move {
             counted?;
             let numbers = metrics.map(|metrics| (metrics, data.clone()));
-            let new = New { name, data, delay, key, dedup_key, priority: priority.map(i64::from) };
+            let priority = priority.map(i64::from);
+            let new = New { id: None, name, data, delay, key, dedup_key, priority };
             let published = events.publish(&identity.tenant.id, &limits, &account, publisher, new).await;
             let published = published.map_err(Refused::failure)?;
             if let Some((metrics, data)) = numbers.filter(|_| published.is_new) {

@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -55,9 +54,8 @@ const LOOKUPS: usize = 64;
 /// Addresses of one name that are tried.
 const ADDRESSES: usize = 16;
 
-/// The operator's settings, the same for every tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// `[http]`: the operator's settings, the same for every tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Networks that may be reached although they are not public, such as
     /// `127.0.0.1/32` during development. A script's allow-list must still name

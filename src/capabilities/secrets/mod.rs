@@ -31,7 +31,7 @@ pub type Grant = Allowed<Name>;
 
 /// A secret's name. There is no wildcard: each is granted by itself.
 #[derive(Debug, Clone, PartialEq, Eq, utoipa::ToSchema)]
-#[schema(value_type = String, pattern = "^[A-Za-z_][A-Za-z0-9_]*$", max_length = 64)]
+#[schema(as = SecretName, value_type = String, pattern = "^[A-Za-z_][A-Za-z0-9_]*$", max_length = 64)]
 pub struct Name(String);
 
 impl Name {

@@ -52,6 +52,7 @@ use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
 use crate::runtime::trace::Trace;
 use crate::settings::{ServiceKind, ServiceSettings};
+use crate::spelling::closest;
 use crate::tenant::permission::{Mode, Needs};
 use crate::tenant::{Identity, User};
 
@@ -261,7 +262,7 @@ fn known(settings: &BTreeMap<String, ServiceSettings>) -> BTreeMap<String, Known
 fn find<'s>(known: &'s BTreeMap<String, Known>, name: &str) -> Result<&'s Known, Failure> {
     known.get(name).ok_or_else(|| {
         let names: Vec<&str> = known.keys().map(String::as_str).collect();
-        let hint = match db::closest(name, &names) {
+        let hint = match closest(name, &names) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if names.is_empty() => "none are set up".to_owned(),
             None => format!("there are: {}", db::list(&names)),
@@ -271,7 +272,7 @@ fn find<'s>(known: &'s BTreeMap<String, Known>, name: &str) -> Result<&'s Known,
 }
 
 fn unknown_method(service: &str, method: &str, known: &[&str]) -> Failure {
-    let hint = match db::closest(method, known) {
+    let hint = match closest(method, known) {
         Some(meant) => format!("did you mean `{meant}`? There are: {}", db::list(known)),
         None => format!("there are: {}", db::list(known)),
     };

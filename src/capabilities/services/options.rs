@@ -11,10 +11,10 @@
 use serde_json::{Map, Value as Json};
 
 use super::json::value;
-use crate::capabilities::db;
 use crate::capabilities::grant::shown;
 use crate::runtime::bindings::airlock::script::db::{Filter, Operator, Order, Value};
 use crate::runtime::failure::Failure;
+use crate::spelling::closest;
 
 /// Rows that `list` answers where no limit is given.
 const LIMIT: u64 = 100;
@@ -191,6 +191,6 @@ fn text(name: &str, given: Json) -> Result<String, Failure> {
 }
 
 fn unknown(owner: &str, kind: &str, name: &str, known: &[&str]) -> Failure {
-    let hint = db::closest(name, known).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    let hint = closest(name, known).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
     Failure::argument(format!("{owner} has no {kind} `{}`{hint} (there are: {})", shown(name), known.join(", ")))
 }

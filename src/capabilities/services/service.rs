@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value as Json;
 
 use crate::capabilities::db;
+use crate::spelling::closest;
 use crate::tenant::Identity;
 
 /// A service of an application that embeds the host, registered by name with
@@ -54,7 +55,7 @@ impl ServiceError {
     }
 
     pub fn unknown_method(method: &str, known: &[&str]) -> ServiceError {
-        let hint = match db::closest(method, known) {
+        let hint = match closest(method, known) {
             Some(meant) => format!("did you mean `{meant}`? There are: {}", db::list(known)),
             None => format!("there are: {}", db::list(known)),
         };

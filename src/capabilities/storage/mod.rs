@@ -22,6 +22,7 @@ use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
 use crate::store::{Connection, Store};
 use crate::tenant::quota::{Account, Quota};
+use sweep::Met;
 
 /// Entries of a page where the script does not say how many.
 const PAGE_ENTRIES: u32 = 100;
@@ -269,14 +270,8 @@ impl Space {
     /// limits afterwards.
     async fn put(&self, connection: &mut Connection, key: &str, value: &str, expiry: Expiry) -> Result<(), Failure> {
         let now = self.store.now();
-        sweep::tenant(connection, &self.tenant, now).await?;
-
-        let replaced: Option<(i64, Option<Millis>)> =
-            sqlx::query_as("SELECT bytes, expires_at FROM storage WHERE tenant = $1 AND key = $2")
-                .bind(&*self.tenant)
-                .bind(key)
-                .fetch_optional(&mut *connection)
-                .await?;
+        let Met { replaced, expired } = sweep::look(connection, &self.tenant, key, now).await?;
+        sweep::remove(connection, &self.tenant, expired).await?;
         let bytes = (key.len() + value.len()) as i64;
         let more = match replaced {
             Some((before, _)) => Usage { items: 0, bytes: bytes - before },

@@ -19,9 +19,39 @@ static DELETE: LazyLock<String> = LazyLock::new(|| {
     format!("DELETE FROM storage WHERE tenant = $1 AND key IN ({}) RETURNING bytes", keys.join(", "))
 });
 
-/// One round for a tenant, before a write.
-pub async fn tenant(connection: &mut Connection, tenant: &str, now: Millis) -> sqlx::Result<()> {
-    round(connection, tenant, now, None).await.map(|_| ())
+/// What a write meets.
+pub struct Met {
+    /// The value that it replaces, with its bytes and when it expires or did.
+    pub replaced: Option<(i64, Option<Millis>)>,
+    /// Other keys, which have expired: some for [`remove`].
+    pub expired: Vec<String>,
+}
+
+/// With one query, for each write asks it.
+pub async fn look(connection: &mut Connection, tenant: &str, key: &str, now: Millis) -> sqlx::Result<Met> {
+    let found: Vec<(String, i64, Option<Millis>)> = sqlx::query_as(
+        "SELECT key, bytes, expires_at FROM storage WHERE tenant = $1 AND key = $2
+         UNION ALL
+         SELECT * FROM (
+             SELECT key, bytes, expires_at FROM storage
+             WHERE tenant = $1 AND expires_at <= $3 AND key <> $2
+             ORDER BY expires_at LIMIT $4) AS expired",
+    )
+    .bind(tenant)
+    .bind(key)
+    .bind(now)
+    .bind(ROUND as i64)
+    .fetch_all(connection)
+    .await?;
+    let mut met = Met { replaced: None, expired: Vec::new() };
+    for (found, bytes, expires_at) in found {
+        if found == key {
+            met.replaced = Some((bytes, expires_at));
+        } else {
+            met.expired.push(found);
+        }
+    }
+    Ok(met)
 }
 
 /// Removes up to [`ROUND`] expired keys, those that expired first, but not
@@ -32,7 +62,7 @@ pub async fn round(
     now: Millis,
     except: Option<&str>,
 ) -> sqlx::Result<Usage> {
-    let mut expired: Vec<String> = sqlx::query_scalar(
+    let expired = sqlx::query_scalar(
         "SELECT key FROM storage
          WHERE tenant = $1 AND expires_at <= $2 AND ($3 IS NULL OR key <> $3)
          ORDER BY expires_at LIMIT $4",
@@ -43,6 +73,11 @@ pub async fn round(
     .bind(ROUND as i64)
     .fetch_all(&mut *connection)
     .await?;
+    remove(connection, tenant, expired).await
+}
+
+/// Removes keys, [`ROUND`] at most. Answers what that freed.
+pub async fn remove(connection: &mut Connection, tenant: &str, mut expired: Vec<String>) -> sqlx::Result<Usage> {
     let Some(last) = expired.last().cloned() else { return Ok(Usage::default()) };
     expired.resize(ROUND, last);
     let delete = sqlx::query_scalar(DELETE.as_str()).bind(tenant.to_owned());

@@ -16,18 +16,23 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::idempotency::Confidential;
+use super::extract::whole;
+use super::idempotency::{Confidential, Intended};
 use super::{Api, Body, Caller, Path, Problem};
 use crate::executions::Origin;
 use crate::queue::{self, NewJob, Trigger};
 use crate::runtime::limits::Limit;
 use crate::runtime::outcome::{Outcome, ScriptError, Status};
 use crate::scripts::Script;
+use crate::scripts::draft::is_word;
 use crate::server::custom::{identify, note_failure, note_quota, write_logs};
 use crate::server::{ExecutionId, Invoke, request};
 use crate::settings::MAX_ATTEMPTS;
 use crate::store::clock::Millis;
 use crate::tenant::quota::Admission;
+
+/// The route that runs a script.
+pub const RUN: &str = "/api/scripts/{script}/run";
 
 /// Enough for any order that people can keep in mind.
 const MAX_PRIORITY: i64 = 100;
@@ -125,10 +130,12 @@ struct New {
     input: Option<Box<RawValue>>,
     /// A version that is not deployed, for a trial. Null: the one that is. One
     /// that may reach more than that needs `Script.Grant`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1)]
     version: Option<i64>,
     /// The function to call, where it is not the script's own.
     #[serde(default)]
+    #[schema(max_length = 200, pattern = r"^[^\s\u0000-\u001F\u007F-\u009F]+$")]
     entry: Option<String>,
     /// Whether to wait for the end: yes, where nothing says otherwise.
     #[serde(default)]
@@ -139,11 +146,11 @@ struct New {
     at: Option<String>,
     /// How often it is tried if it fails, where nothing waits for it: once, if
     /// nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 100)]
     attempts: Option<i64>,
     /// The higher, the earlier, of what nothing waits for: 0, if nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = -100, maximum = 100)]
     priority: Option<i64>,
 }
@@ -151,6 +158,9 @@ struct New {
 impl New {
     /// As which job it is queued. None: somebody waits for it.
     fn queued(&self) -> Result<Option<Queued>, Problem> {
+        if self.entry.as_deref().is_some_and(|entry| !is_word(entry)) {
+            return Err(Problem::invalid("entry", "This is not the name of a function."));
+        }
         let run_at = self.at.as_deref().map(|text| {
             let time = DateTime::parse_from_rfc3339(text);
             time.map_err(|_| Problem::invalid("at", "`at` is a time such as `2026-01-05T09:30:00Z`."))
@@ -174,6 +184,11 @@ impl New {
         }
         Ok((!wait).then_some(Queued { run_at, attempts, priority }))
     }
+}
+
+/// Whether the body of a run asks for a job. One that is refused asks for none.
+pub fn is_queued(body: &[u8]) -> bool {
+    serde_json::from_slice::<New>(body).is_ok_and(|new| matches!(new.queued(), Ok(Some(_))))
 }
 
 /// How a run is queued that nobody waits for.
@@ -230,6 +245,7 @@ struct Accepted {
 async fn run(
     State(api): State<Api>,
     Extension(id): Extension<ExecutionId>,
+    intended: Option<Extension<Intended>>,
     caller: Caller,
     Path(named): Path<String>,
     headers: HeaderMap,
@@ -249,8 +265,9 @@ async fn run(
     if let Some(Queued { run_at, attempts, priority }) = queued {
         check(&api, &script, &input)?;
         let trigger = if run_at.is_some() { Trigger::OneOff } else { Trigger::Api };
+        let id = intended.map_or(id.0, |Extension(Intended(id))| id.to_string());
         let job = NewJob {
-            id: Some(id.0.clone()),
+            id: Some(id.clone()),
             entry: new.entry,
             // What runs now is what is deployed now.
             version: new.version.or(script.version.filter(|_| run_at.is_none())),
@@ -263,8 +280,8 @@ async fn run(
         };
         let account = api.host.process().quotas.account(&caller.tenant);
         api.host.queue().add(account, vec![job]).await?;
-        let place = format!("/api/executions/{}", id.0);
-        let accepted = Accepted { id: id.0 };
+        let place = format!("/api/executions/{id}");
+        let accepted = Accepted { id };
         return Ok((StatusCode::ACCEPTED, AppendHeaders([(LOCATION, place)]), Json(accepted)).into_response());
     }
     let script = match new.entry {
@@ -275,6 +292,7 @@ async fn run(
     let script_id = script.id.clone();
     let call = Prepared::new(&api, &caller, script, input, &id)?;
     let progress = call.call.origin.progress.clone();
+    let alive = super::executions::sign_of_life(&api);
     let ended = async move {
         let outcome = call.complete(&api).await?;
         let shows_secret = outcome.shows_secret;
@@ -296,7 +314,7 @@ async fn run(
     let wanted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).map(request::essence);
     // What is kept for who asks again is the end alone.
     if wanted.as_deref() == Some("text/event-stream") && !headers.contains_key("idempotency-key") {
-        return Ok(super::live::follow(progress, ended.map_ok(|(ended, _)| ended)));
+        return Ok(super::live::follow(alive, progress, ended.map_ok(|(ended, _)| ended)));
     }
     let (ended, shows_secret) = ended.await?;
     Ok(guarded(Json(ended).into_response(), shows_secret))

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use utoipa::openapi::link::LinkBuilder;
-use utoipa::openapi::schema::{ArrayItems, Object, Schema, Type};
+use utoipa::openapi::path::Parameter;
+use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder,
@@ -11,6 +12,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use super::idempotency;
 use crate::server::problem::Document as Problem;
 
 /// What the routes are added to.
@@ -38,28 +40,79 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         .description("What went wrong.")
         .content("application/problem+json", content.build())
         .build();
-    let mut of_script = Vec::new();
+    let mut ids = Vec::new();
     for (path, item) in &mut document.paths.paths {
+        if let Some(operation) = &mut item.post {
+            idempotency::describe(operation);
+        }
         for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete] {
             let Some(operation) = operation else { continue };
+            // A header is there or not, and never null.
+            for parameter in operation.parameters.iter_mut().flatten() {
+                if let RefOr::T(Parameter { schema: Some(RefOr::T(Schema::Object(object))), .. }) = parameter
+                    && let SchemaType::Array(types) = &object.schema_type
+                    && let Some(kind) = types.iter().find(|kind| **kind != Type::Null)
+                {
+                    object.schema_type = SchemaType::Type(kind.clone());
+                }
+            }
+            for (status, answer) in &mut operation.responses.responses {
+                let RefOr::T(answer) = answer else { continue };
+                if status.starts_with('4') {
+                    answer.content.clone_from(&response.content);
+                }
+                // Its description says what events there are.
+                if let Some(RefOr::T(events)) = answer.content.get_mut("text/event-stream") {
+                    events.schema = None;
+                }
+            }
             operation.responses.responses.insert("default".to_owned(), response.clone().into());
             // The functions' names are unique in their file only.
             let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
             let id = format!("{tag}.{}", operation.operation_id.as_deref().unwrap_or_default());
-            if path.starts_with("/api/scripts/{script}") {
-                of_script.push(id.clone());
-            }
+            ids.push((path.clone(), id.clone()));
             operation.operation_id = Some(id);
         }
     }
-    let create = document.paths.paths.get_mut("/api/scripts").and_then(|item| item.post.as_mut());
-    if let Some(RefOr::T(created)) = create.and_then(|create| create.responses.responses.get_mut("201")) {
-        for id in of_script {
-            let link = LinkBuilder::new().operation_id(id.clone()).parameter("script", "$response.body#/id");
-            created.links.insert(id, link.build().into());
+    link(&mut document, &ids);
+    document
+}
+
+/// What a POST's answer names, and the paths of which it is a parameter.
+const LINKS: [(&str, &str, &str); 9] = [
+    ("/api/scripts", "script", "/api/scripts/{script}"),
+    ("/api/scripts", "script", "/api/schedules/{script}"),
+    ("/api/scripts/{script}/versions", "number", "/api/scripts/{script}/versions/{number}"),
+    ("/api/scripts/{script}/run", "id", "/api/executions/{id}"),
+    ("/api/scripts/{script}/run", "id", "/api/jobs/{id}"),
+    ("/api/schedules/{script}/run", "id", "/api/executions/{id}"),
+    ("/api/schedules/{script}/run", "id", "/api/jobs/{id}"),
+    ("/api/events", "event", "/api/events/{event}"),
+    ("/api/tokens", "token", "/api/tokens/{token}"),
+];
+
+/// Says which operations an answer leads to. `ids` are those of the operations,
+/// by their paths.
+fn link(document: &mut OpenApi, ids: &[(String, String)]) {
+    for (from, parameter, to) in LINKS {
+        let made = document.paths.paths.get_mut(from).and_then(|item| item.post.as_mut());
+        for (status, response) in made.into_iter().flat_map(|made| &mut made.responses.responses) {
+            let RefOr::T(response) = response else { continue };
+            if !status.starts_with('2') {
+                continue;
+            }
+            for (_, id) in ids.iter().filter(|(path, _)| path.starts_with(to)) {
+                let member = if parameter == "number" { "number" } else { "id" };
+                let mut link = LinkBuilder::new()
+                    .operation_id(id.clone())
+                    .parameter(parameter, format!("$response.body#/{member}"));
+                if from.contains("{script}") && to.contains("{script}") {
+                    link = link.parameter("script", "$request.path.script");
+                }
+                response.links.insert(id.clone(), link.build().into());
+            }
         }
     }
-    document
 }
 
 /// Writes what is put together of several objects as one. A part that takes no

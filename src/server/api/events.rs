@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::extract::whole;
+use super::idempotency::Intended;
 use super::{Api, Body, Caller, Page, Path, Problem, Query, Slice, Time};
 use crate::runtime::limits::Limit;
 use crate::server::ExecutionId;
@@ -41,14 +43,14 @@ struct New {
     delay: Option<f64>,
     /// Each script handles the events of one key one after the other.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(max_length = 200, pattern = r"^[^\u0000-\u001F\u007F-\u009F]+$")]
     key: Option<String>,
     /// A second event of that name with the same one is not published.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(max_length = 200, pattern = r"^[^\u0000-\u001F\u007F-\u009F]+$")]
     dedup_key: Option<String>,
     /// Of the events that wait, those with a higher one go first. 0 where nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = -100, maximum = 100)]
     priority: Option<i64>,
 }
@@ -174,13 +176,15 @@ fn raw(text: String) -> Option<Box<RawValue>> {
 async fn publish(
     State(api): State<Api>,
     Extension(id): Extension<ExecutionId>,
+    intended: Option<Extension<Intended>>,
     caller: Caller,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, AppendHeaders<[(axum::http::HeaderName, String); 1]>, Json<PublishedEvent>), Problem> {
     caller.require(PUBLISH)?;
     let New { name, data, delay, key, dedup_key, priority } = new;
     let data = data.map_or_else(|| "null".to_owned(), |data| data.get().to_owned());
-    let new = events::New { name, data, delay, key, dedup_key, priority };
+    let new =
+        events::New { id: intended.map(|Extension(Intended(id))| id), name, data, delay, key, dedup_key, priority };
     let process = api.host.process();
     let account = process.quotas.account(&caller.tenant);
     let publisher = Publisher::api(&caller.user, &id.0);
@@ -227,7 +231,7 @@ async fn read(State(api): State<Api>, caller: Caller, Path(id): Path<String>) ->
     caller.require(READ)?;
     let id = plain(id);
     let outbox = &api.host.process().events;
-    let mut event = outbox.get(&caller.tenant, &id).await?.ok_or_else(Problem::not_found)?;
+    let mut event = outbox.get(&caller.tenant, &id).await?.ok_or_else(|| Problem::no_such("event of this id"))?;
     let (jobs, attempts) = outbox.handling(&caller.tenant, &id).await?;
     let data = raw(std::mem::take(&mut event.data));
     let job = |job: events::Job| Job {

@@ -30,7 +30,13 @@ pub const READ: &str = "Script.Execution.Read";
 const STOP: &str = "Script.Execute";
 
 /// How often a quiet stream says that it is there: less than what proxies wait.
-pub const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
+/// Keeps a quiet stream open: by the proxies, and by the listener, for which a
+/// connection that says nothing for `server.header_timeout` is dead.
+pub fn sign_of_life(api: &Api) -> KeepAlive {
+    KeepAlive::new().interval(SIGN_OF_LIFE.min(api.app.server.header_timeout / 3))
+}
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(cancel)).routes(routes!(logs))
@@ -44,7 +50,7 @@ struct Execution {
     /// The version that ran. Null for a script of the host's settings.
     #[schema(required)]
     version: Option<i64>,
-    /// What started it: `http`, `api`, `cron`, `event`, `manual`.
+    /// What started it: `http`, `api`, `cron`, `oneoff`, `event`.
     trigger: String,
     /// The id of the user or service account that it ran as.
     #[schema(required)]
@@ -95,7 +101,7 @@ struct Detailed {
     execution: Execution,
     /// What it returned. Null also where that was too large to be kept, or shows
     /// a secret.
-    #[schema(required, value_type = Option<Object>)]
+    #[schema(required, value_type = serde_json::Value)]
     result: Option<Box<RawValue>>,
     /// Of the result as JSON, kept or not.
     #[schema(required)]
@@ -169,6 +175,7 @@ struct Wanted {
     /// The script's id, or its name when it ran.
     script: Option<String>,
     status: Option<Status>,
+    /// What started it: `http`, `api`, `cron`, `oneoff`, `event`.
     trigger: Option<String>,
     /// The user's id.
     user: Option<String>,
@@ -240,7 +247,7 @@ async fn read(caller: Caller, State(api): State<Api>, Path(id): Path<String>) ->
     // host has put it on record.
     let Some(job) = api.host.queue().get(&key.tenant, &key.id).await?.filter(|job| job.attempt <= 1) else {
         // It may have ended since the first look: its record and its job's end are one commit.
-        let found = api.host.executions().get(&key).await?.ok_or_else(Problem::not_found)?;
+        let found = api.host.executions().get(&key).await?.ok_or_else(|| Problem::no_such("execution of this id"))?;
         return Ok(Json(found.into()));
     };
     let script = api.host.places().get(&key.tenant).and_then(|place| place.shelf().get(&job.script).cloned());
@@ -304,7 +311,7 @@ async fn cancel(caller: Caller, State(api): State<Api>, Path(id): Path<String>) 
                 let detail = "It begins just now, on another host; ask again in a second.";
                 Err(Problem::unavailable("execution_begins", detail).retry())
             }
-            Changed::Unknown => Err(Problem::not_found()),
+            Changed::Unknown => Err(Problem::no_such("execution of this id")),
         },
     }
 }
@@ -342,16 +349,17 @@ async fn logs(
     };
     let key = key(caller, id);
     if api.host.executions().get(&key).await?.is_none() {
-        return Err(Problem::not_found());
+        return Err(Problem::no_such("execution of this id"));
     }
     let permit = api
         .host
         .executions()
         .follower()
         .ok_or_else(|| Problem::unavailable("overloaded", "As many follow logs as the host takes.").retry())?;
+    let alive = sign_of_life(&api);
     let reader = Reader { api, key, after, seen: None, _permit: permit };
     let events = stream::unfold(Some(reader), step).flat_map(stream::iter);
-    Ok(Sse::new(events.map(Ok)).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE)))
+    Ok(Sse::new(events.map(Ok)).keep_alive(alive))
 }
 
 /// Who follows a log.

@@ -7,8 +7,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Number;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, ToSchema};
 
@@ -41,6 +42,10 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Path<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Path<T>, Problem> {
+        // No name has a U+0000, and PostgreSQL takes no text with one.
+        if parts.uri.path().contains("%00") {
+            return Err(Problem::not_found());
+        }
         let path = axum::extract::Path::<T>::from_request_parts(parts, api).await;
         // A number that is none names nothing that there is.
         path.map(|axum::extract::Path(path)| Path(path)).map_err(|_| Problem::not_found())
@@ -76,7 +81,7 @@ pub struct Page {
 
 #[derive(Deserialize)]
 struct PageQuery {
-    limit: Option<u32>,
+    limit: Option<String>,
     after: Option<String>,
 }
 
@@ -85,11 +90,11 @@ impl FromRequestParts<Api> for Page {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Page, Problem> {
         let Query(PageQuery { limit, after }) = Query::from_request_parts(parts, api).await?;
-        let limit = limit.unwrap_or(ITEMS);
-        if !(1..=MAX_ITEMS).contains(&limit) {
-            return Err(Problem::bad_request("bad_query", format!("`limit` is a number from 1 to {MAX_ITEMS}.")));
+        let limit = limit.map_or(Some(ITEMS), |limit| limit.parse().ok());
+        match limit.filter(|limit| (1..=MAX_ITEMS).contains(limit)) {
+            Some(limit) => Ok(Page { limit, after }),
+            None => Err(Problem::bad_request("bad_query", format!("`limit` is a number from 1 to {MAX_ITEMS}."))),
         }
-        Ok(Page { limit, after })
     }
 }
 
@@ -103,6 +108,7 @@ impl IntoParams for Page {
             #[param(minimum = 1, maximum = 200, default = 50)]
             limit: Option<u32>,
             /// The `next` of the answer before.
+            #[param(pattern = "^[A-Za-z0-9_-]+$")]
             after: Option<String>,
         }
         Shown::into_params(|| None)
@@ -118,7 +124,12 @@ impl Page {
     /// The key of the last item that the caller has.
     pub fn after<K: DeserializeOwned>(&self) -> Result<Option<K>, Problem> {
         let Some(text) = &self.after else { return Ok(None) };
-        let read = |text| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok();
+        let read = |text| {
+            let json = URL_SAFE_NO_PAD.decode(text).ok()?;
+            // No key has a U+0000, and PostgreSQL takes no text with one.
+            let is_plain = !json.windows(6).any(|part| part.eq_ignore_ascii_case(b"\\u0000"));
+            serde_json::from_slice(&json).ok().filter(|_| is_plain)
+        };
         let key = read(text).ok_or_else(|| {
             Problem::bad_request("bad_query", "`after` is not what an answer's `next` was; leave it out to begin anew.")
         })?;
@@ -181,6 +192,17 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let detail = "This takes JSON: send it with `Content-Type: application/json`.";
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail).closing())
+}
+
+/// Reads a whole number, also where it is written as `7.0`: JSON has one kind.
+pub fn whole<'de, D: Deserializer<'de>, T: TryFrom<i64>>(reader: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(reader)? else { return Ok(None) };
+    // Beyond, not each whole number is one that this can be.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let as_whole = |number: f64| (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64);
+    let whole = number.as_i64().or_else(|| number.as_f64().and_then(as_whole));
+    let fits = whole.and_then(|whole| T::try_from(whole).ok());
+    fits.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is not a whole number that this takes")))
 }
 
 /// A message of a parser as a sentence.

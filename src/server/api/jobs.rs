@@ -132,7 +132,7 @@ async fn list(
 async fn read(caller: Caller, State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Job>, Problem> {
     caller.require(READ)?;
     let found = api.host.queue().get(&caller.tenant, &plain(id)).await?;
-    found.map(|found| Json(found.into())).ok_or_else(Problem::not_found)
+    found.map(|found| Json(found.into())).ok_or_else(|| Problem::no_such("job of this id that is not done"))
 }
 
 /// Take back a job that has not begun, or discard a dead letter
@@ -151,7 +151,7 @@ async fn remove(caller: Caller, State(api): State<Api>, Path(id): Path<String>) 
             let detail = "The job runs: stop its execution instead, or wait for its end.";
             Err(Problem::new(StatusCode::CONFLICT, "job_running", detail))
         }
-        Changed::Unknown => Err(Problem::not_found()),
+        Changed::Unknown => Err(Problem::no_such("job of this id that is not done")),
     }
 }
 
@@ -174,7 +174,7 @@ async fn replay(caller: Caller, State(api): State<Api>, Path(id): Path<String>) 
             let detail = format!("Only a dead letter can be replayed, and this job is {state}.");
             Err(Problem::new(StatusCode::CONFLICT, "job_not_dead", detail))
         }
-        Changed::Unknown => Err(Problem::not_found()),
+        Changed::Unknown => Err(Problem::no_such("job of this id that is not done")),
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Problem;
-use super::executions::{SIGN_OF_LIFE, progress as event};
+use super::executions::progress as event;
 use crate::capabilities::progress::{Progress, Report};
 
 /// What is said of progress within this is told once.
@@ -27,6 +27,7 @@ struct Run {
 
 /// How far a run is, until it has ended. It ends with its reader.
 pub fn follow<T: Serialize + 'static>(
+    alive: KeepAlive,
     progress: Progress,
     ended: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Response {
@@ -62,5 +63,5 @@ pub fn follow<T: Serialize + 'static>(
         Some((news.into_iter().chain(ended).collect::<Vec<Event>>(), more))
     });
     let events = events.flat_map(stream::iter).map(Ok::<Event, Infallible>);
-    Sse::new(events).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE)).into_response()
+    Sse::new(events).keep_alive(alive).into_response()
 }

@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 
 use axum::extract::State;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::executions::{READ, SIGN_OF_LIFE};
+use super::executions::{READ, sign_of_life};
 use super::{Api, Caller, Problem, Query};
 use crate::executions::{Watch, Watched};
 use crate::store::plain;
@@ -43,9 +43,10 @@ async fn follow(
         .follower()
         .ok_or_else(|| Problem::unavailable("overloaded", "As many follow logs as the host takes.").retry())?;
     let watch = Watch::begin(executions.clone(), caller.tenant, wanted.script.map(plain)).await?;
+    let alive = sign_of_life(&api);
     let reader = Reader { api, watch, _permit: permit };
     let events = stream::unfold(reader, step).flat_map(stream::iter);
-    Ok(Sse::new(events.map(Ok)).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE)))
+    Ok(Sse::new(events.map(Ok)).keep_alive(alive))
 }
 
 struct Reader {

@@ -10,8 +10,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::idempotency::Intended;
 use super::{Api, Caller, Page, Path, Problem, Slice, Time};
 use crate::queue;
+use crate::scripts::Refused;
 use crate::triggers::schedules::policy::Reason;
 use crate::triggers::schedules::{self, Cron, Listed};
 
@@ -138,6 +140,17 @@ impl From<schedules::Tick> for Tick {
     }
 }
 
+async fn get(api: &Api, caller: &Caller, named: &str) -> Result<Listed, Problem> {
+    api.host.schedules().get(&caller.tenant, named).await.map_err(refused)
+}
+
+fn refused(refused: Refused) -> Problem {
+    match refused {
+        Refused::NotFound => Problem::no_such("scheduled script of this id or name"),
+        other => other.into(),
+    }
+}
+
 /// List the schedules, with their next and last ticks
 #[utoipa::path(get, path = "/api/schedules", tag = "schedules", params(Page),
     responses((status = 200, body = Slice<View>)))]
@@ -155,7 +168,7 @@ async fn list(State(api): State<Api>, caller: Caller, page: Page) -> Result<Json
     responses((status = 200, body = View)))]
 async fn read(State(api): State<Api>, caller: Caller, Path(named): Path<String>) -> Result<Json<View>, Problem> {
     caller.require("Script.Read")?;
-    let listed = api.host.schedules().get(&caller.tenant, &named).await?;
+    let listed = get(&api, &caller, &named).await?;
     Ok(Json(View::new(listed, &api)))
 }
 
@@ -172,7 +185,7 @@ async fn ticks(
     caller.require("Script.Read")?;
     let before = page.after()?.unwrap_or(i64::MAX);
     let schedules = api.host.schedules();
-    let script = schedules.get(&caller.tenant, &named).await?.script;
+    let script = get(&api, &caller, &named).await?.script;
     let found = schedules.ticks(&caller.tenant, &script, before, page.rows()).await?;
     let views = found.into_iter().map(Tick::from).collect();
     Ok(Json(page.slice(views, |view: &Tick| view.tick.0)))
@@ -198,7 +211,7 @@ async fn resume(State(api): State<Api>, caller: Caller, Path(named): Path<String
 
 async fn rest(api: &Api, caller: &Caller, named: &str, paused: bool) -> Result<Json<View>, Problem> {
     caller.require("Script.Update")?;
-    let listed = api.host.schedules().pause(&caller.tenant, named, paused).await?;
+    let listed = api.host.schedules().pause(&caller.tenant, named, paused).await.map_err(refused)?;
     Ok(Json(View::new(listed, api)))
 }
 
@@ -219,13 +232,15 @@ struct Asked {
 async fn run(
     State(api): State<Api>,
     caller: Caller,
+    Intended(id): Intended,
     Path(named): Path<String>,
 ) -> Result<impl IntoResponse + use<>, Problem> {
     caller.require("Script.Execute")?;
-    let listed = api.host.schedules().get(&caller.tenant, &named).await?;
+    let listed = get(&api, &caller, &named).await?;
     super::calls::deployed(&api, &caller, &listed.script).await?;
     let asks = queue::Caller::new(&caller.user, &caller.authority);
-    let id = api.host.schedules().run_now(&caller.tenant, &listed, asks).await?;
+    let id = id.to_string();
+    api.host.schedules().run_now(&caller.tenant, &listed, &id, asks).await?;
     let place = format!("/api/executions/{id}");
     Ok((StatusCode::ACCEPTED, AppendHeaders([(LOCATION, place)]), Json(Asked { id })))
 }

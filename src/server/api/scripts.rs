@@ -163,11 +163,16 @@ async fn read(State(api): State<Api>, caller: Caller, Path(named): Path<String>)
 #[schema(as = ScriptChange)]
 #[expect(dead_code, reason = "only the document uses it")]
 struct Change {
+    #[schema(max_length = 100, pattern = r"^[\p{L}\p{M}\p{N}][\p{L}\p{M}\p{N} ._-]*$")]
     name: Option<String>,
+    #[schema(max_length = 2000, pattern = r"^[^\u0000]*$")]
     description: Option<String>,
+    #[schema(max_length = 200, pattern = r"^[^\s\u0000-\u001F\u007F-\u009F]+$")]
     entry: Option<String>,
+    #[schema(max_length = 512, pattern = r"^[^\u0000-\u001F\u007F-\u009F]+$")]
     run_as: Option<String>,
     limits: Option<OwnLimits>,
+    #[schema(value_type = Option<crate::capabilities::grant::Shown>)]
     grants: Option<crate::capabilities::grant::Lists>,
     http: Option<Http>,
     cron: Option<crate::triggers::schedules::Cron>,
@@ -274,7 +279,7 @@ impl From<Refused> for Problem {
         let conflict = |code, detail: String| Problem::new(StatusCode::CONFLICT, code, detail);
         let unsound = |code, detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
         match refused {
-            Refused::NotFound => Problem::not_found(),
+            Refused::NotFound => Problem::no_such("script of this id or name"),
             Refused::NoVersion => {
                 Problem::new(StatusCode::NOT_FOUND, "no_such_version", "This script has no such version.")
             }

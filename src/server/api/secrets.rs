@@ -90,13 +90,13 @@ async fn set(
     responses((status = 204)))]
 async fn delete(State(api): State<Api>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     caller.require(MANAGE)?;
-    let name: Name = name.parse().map_err(|_| Problem::not_found())?;
+    let name: Name = name.parse().map_err(|_| Problem::no_such("secret of this name"))?;
     match api.host.process().secrets.delete(&caller.tenant, &name).await? {
         true => {
             let (tenant_id, user_id) = (&caller.tenant, &caller.user.id);
             tracing::info!(tenant_id, user_id, secret = name.as_str(), "a secret was deleted");
             Ok(StatusCode::NO_CONTENT)
         }
-        false => Err(Problem::not_found()),
+        false => Err(Problem::no_such("secret of this name")),
     }
 }

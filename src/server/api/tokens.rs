@@ -8,8 +8,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::extract::whole;
 use super::idempotency::{Confidential, Intended};
 use super::{Api, Body, Caller, Page, Path, Problem, Slice, Time};
+use crate::scripts::draft::{WORD, is_word};
 use crate::tenant::token::{self, Refused, Token};
 use crate::tenant::{Authority, Permissions};
 
@@ -59,15 +61,25 @@ impl From<Token> for View {
 #[serde(deny_unknown_fields)]
 struct New {
     /// What it is for.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     name: String,
     /// Permissions that you have, such as `Script.Execute` and `orders.*`.
+    #[schema(min_items = 1, max_items = 100, value_type = Vec<Permission>)]
     scopes: Vec<String>,
     /// 90 where nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 3650)]
     expires_in_days: Option<u32>,
 }
+
+/// A permission, such as `orders.view`.
+#[derive(ToSchema)]
+#[schema(value_type = String, max_length = 200, pattern = r"^[^\s\u0000-\u001F\u007F-\u009F]+$")]
+#[expect(dead_code, reason = "only the document uses it")]
+struct Permission(String);
 
 /// A token that was just made.
 #[derive(Serialize, ToSchema)]
@@ -102,19 +114,22 @@ async fn create(
 ) -> Result<(StatusCode, Extension<Confidential>, Json<Made>), Problem> {
     caller.require(MANAGE)?;
     let name = new.name.trim();
-    if !(1..=NAME).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+    if name.is_empty() || new.name.chars().count() > NAME || new.name.chars().any(char::is_control) {
         return Err(Problem::invalid("name", format!("A name has 1 to {NAME} characters.")));
     }
     if !(1..=SCOPES).contains(&new.scopes.len()) {
         return Err(Problem::invalid("scopes", format!("A token has 1 to {SCOPES} scopes.")));
+    }
+    if let Some(index) = new.scopes.iter().position(|scope| !is_word(scope)) {
+        let detail = format!("A scope is a permission such as `orders.view`, of {WORD} characters at most.");
+        return Err(Problem::invalid(&format!("scopes[{index}]"), detail));
     }
     let days = new.expires_in_days.unwrap_or(DAYS);
     if !(1..=MOST).contains(&days) {
         return Err(Problem::invalid("expires_in_days", format!("This is a number from 1 to {MOST}.")));
     }
     if let Some(scope) = new.scopes.iter().find(|scope| !caller.may(scope)) {
-        let shown: String = scope.chars().filter(|letter| !letter.is_control()).take(100).collect();
-        return Err(Problem::missing(&shown));
+        return Err(Problem::missing(scope));
     }
     let listed = !matches!(caller.authority, Authority::Claimed);
     let expires_at = api.host.now() + i64::from(days) * DAY;
@@ -142,6 +157,6 @@ async fn revoke(State(api): State<Api>, caller: Caller, Path(id): Path<String>) 
     caller.require(MANAGE)?;
     match api.host.tokens().revoke(&caller.tenant, &id).await? {
         true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found()),
+        false => Err(Problem::no_such("token of this id")),
     }
 }

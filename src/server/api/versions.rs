@@ -48,9 +48,10 @@ struct View {
     /// The functions that can be called.
     entries: Vec<String>,
     /// What it declares that it uses, by list. Null: it declares nothing.
-    #[schema(required)]
+    #[schema(required, value_type = Option<grant::Shown>)]
     declares: Option<Lists>,
     /// What it may use, with the grants that the script has now.
+    #[schema(value_type = grant::Shown)]
     reaches: Lists,
     /// The id of the user who saved it.
     author: String,
@@ -116,12 +117,15 @@ async fn list(
 #[serde(deny_unknown_fields)]
 struct New {
     /// JavaScript, as one file.
+    #[schema(max_length = 1048576)]
     source: String,
     /// Where it was made from other files.
     #[serde(default)]
+    #[schema(max_length = 1048576, pattern = r"^[^\u0000]*$")]
     source_map: Option<String>,
     /// What has changed, and why.
     #[serde(default)]
+    #[schema(max_length = 1000, pattern = r"^[^\u0000]*$")]
     message: String,
 }
 
@@ -151,7 +155,7 @@ async fn create(
 
 /// Read a version with its source
 #[utoipa::path(get, path = "/api/scripts/{script}/versions/{number}", tag = "versions",
-    params(("script" = String, Path, description = "Its id or its name"), ("number" = i64, Path)),
+    params(("script" = String, Path, description = "Its id or its name"), ("number" = i64, Path, minimum = 1)),
     responses((status = 200, body = Whole)))]
 async fn read(
     State(api): State<Api>,
@@ -177,7 +181,7 @@ struct Deploy {
 /// An older one is a rollback. A version that may reach more than the one that is
 /// deployed needs confirmation; the problem `capabilities_unconfirmed` says of what.
 #[utoipa::path(post, path = "/api/scripts/{script}/versions/{number}/deploy", tag = "versions", request_body = Deploy,
-    params(("script" = String, Path, description = "Its id or its name"), ("number" = i64, Path)),
+    params(("script" = String, Path, description = "Its id or its name"), ("number" = i64, Path, minimum = 1)),
     responses((status = 200, body = ScriptView)))]
 async fn deploy(
     State(api): State<Api>,
@@ -196,8 +200,10 @@ async fn deploy(
 #[into_params(parameter_in = Query)]
 struct Pair {
     /// The older one's number. Left out: the deployed one, or nothing.
+    #[param(minimum = 1)]
     from: Option<i64>,
     /// The newer one's number. Left out: the last one.
+    #[param(minimum = 1)]
     to: Option<i64>,
 }
 
@@ -211,8 +217,10 @@ struct Difference {
     /// As a unified diff.
     source: String,
     /// What the newer one may use and the older one may not, by list.
+    #[schema(value_type = grant::Shown)]
     gains: Lists,
     /// What the older one may use and the newer one may not, by list.
+    #[schema(value_type = grant::Shown)]
     loses: Lists,
 }
 

@@ -42,7 +42,7 @@ const LONGEST: Millis = 24 * 60 * 60 * 1000;
 pub struct Webhook {
     pub scheme: Scheme,
     /// Names of the tenant's secrets. While one is replaced, both are listed.
-    #[schema(min_items = 1, max_items = 5)]
+    #[schema(min_items = 1, max_items = 5, value_type = Vec<Name>)]
     pub secrets: Vec<String>,
     /// How old a signed time may be, and how long a request is remembered so
     /// that it is not let in twice: from `1s` to `24h`. Null: `5m`.
@@ -50,6 +50,7 @@ pub struct Webhook {
     pub tolerance: Option<String>,
     /// Of `hmac`: the header with the signature.
     #[serde(default)]
+    #[schema(pattern = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
     pub header: Option<String>,
     /// Of `hmac`. Null: `sha256`.
     #[serde(default)]
@@ -59,10 +60,12 @@ pub struct Webhook {
     pub encoding: Option<Encoding>,
     /// Of `hmac`: what stands before the signature, such as `sha256=`.
     #[serde(default)]
+    #[schema(max_length = 64, pattern = "^[ -~]*$")]
     pub prefix: Option<String>,
     /// Of `hmac`: a header with the time in seconds, which is signed with a dot
     /// before the body. Null: no time is signed.
     #[serde(default)]
+    #[schema(pattern = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
     pub timestamp_header: Option<String>,
 }
 

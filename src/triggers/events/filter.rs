@@ -16,6 +16,7 @@ const VALUE: usize = 4096;
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// A member of the data, such as `total` or `customer.country`.
+    #[schema(max_length = 200, pattern = r"^[^.\u0000-\u001F\u007F-\u009F]+(\.[^.\u0000-\u001F\u007F-\u009F]+)*$")]
     pub field: String,
     /// `eq` where nothing is said.
     #[serde(default)]

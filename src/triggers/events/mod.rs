@@ -20,6 +20,8 @@ pub use outbox::{Outbox, Published};
 pub use rows::{Attempt, Job};
 pub use subscription::Subscription;
 
+use uuid::Uuid;
+
 use crate::capabilities::events::{NAME, is_name};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
@@ -27,7 +29,7 @@ use crate::store::clock::Millis;
 use crate::tenant::{Cause, Identity};
 use crate::{metrics, tenant};
 
-/// Bytes of an order key and a dedup key.
+/// Characters of an order key and a dedup key.
 const KEY: usize = 200;
 /// Seconds that an event may wait to be delivered: a year.
 const DELAY: f64 = 365.0 * 24.0 * 60.0 * 60.0;
@@ -39,6 +41,8 @@ const RESERVED: [&str; 3] = ["script.", "execution.", "job."];
 /// An event to publish.
 #[derive(Debug, Clone, Default)]
 pub struct New {
+    /// None: a new one. With the id of an event that is there, this is that one.
+    pub id: Option<Uuid>,
     pub name: String,
     /// JSON text.
     pub data: String,
@@ -222,9 +226,15 @@ fn check(limits: &Limits, source: Source, new: &New) -> Result<(), Refused> {
         return invalid("delay", format!("the delay is a number of seconds from 0 to {DELAY}"));
     }
     for (field, key) in [("key", &new.key), ("dedup_key", &new.dedup_key)] {
-        if key.as_ref().is_some_and(|key| !(1..=KEY).contains(&key.len()) || key.chars().any(char::is_control)) {
+        if key
+            .as_ref()
+            .is_some_and(|key| !(1..=KEY).contains(&key.chars().count()) || key.chars().any(char::is_control))
+        {
             let shown = if field == "key" { "key" } else { "dedup key" };
-            return invalid(field, format!("the {shown} has 1 to {KEY} bytes of text, without control characters"));
+            return invalid(
+                field,
+                format!("the {shown} has 1 to {KEY} characters of text, without control characters"),
+            );
         }
     }
     if new.priority.is_some_and(|priority| priority.abs() > PRIORITY) {

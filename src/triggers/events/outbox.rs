@@ -51,6 +51,8 @@ pub(super) type Handler = (Arc<Script>, Option<String>);
 /// An event with all that is written for it.
 pub(super) struct Entry {
     pub event: Event,
+    /// Whether it may be there already.
+    pub is_repeatable: bool,
     pub bytes: i64,
     /// One for each script that handles it.
     pub jobs: Vec<NewJob>,
@@ -156,7 +158,7 @@ impl Outbox {
         let more = [&user, &new.dedup_key].into_iter().flatten();
         let bytes = OVERHEAD + texts.into_iter().chain(more).map(String::len).sum::<usize>();
         let event = Event {
-            id: Uuid::now_v7().to_string(),
+            id: new.id.unwrap_or_else(Uuid::now_v7).to_string(),
             name: new.name,
             data: new.data,
             source: source.name().to_owned(),
@@ -183,7 +185,7 @@ impl Outbox {
         // What others sent does not go back to them.
         let goes_out =
             source != Source::Nats && self.0.settings.nats.as_ref().is_some_and(|nats| nats.publish.is_some());
-        Entry { event, bytes: bytes as i64, jobs, goes_out }
+        Entry { event, is_repeatable: new.id.is_some(), bytes: bytes as i64, jobs, goes_out }
     }
 
     /// A tenant's events of a name, or all, the newest first and older than one.
@@ -234,20 +236,26 @@ pub(super) async fn write(
     tenant: &str,
     entry: Entry,
 ) -> sqlx::Result<(Published, Usage, Usage)> {
-    let Entry { event, bytes, jobs, goes_out } = entry;
+    let Entry { event, is_repeatable, bytes, jobs, goes_out } = entry;
+    if is_repeatable && rows::get(connection, tenant, &event.id).await?.is_some() {
+        return Ok((Published { id: event.id, is_new: true }, Usage::default(), Usage::default()));
+    }
     if let Some(key) = &event.dedup_key
         && let Some(id) = rows::known(connection, tenant, &event.name, key).await?
     {
         return Ok((Published { id, is_new: false }, Usage::default(), Usage::default()));
     }
-    let outbox = usage::add(connection, tenant, Room::Outbox, Usage { items: 1, bytes }).await?;
     rows::insert(connection, tenant, &event, bytes).await?;
     if goes_out {
         rows::send(connection, tenant, &event).await?;
     }
-    let used = match jobs.is_empty() {
-        true => Usage::default(),
-        false => queue::insert(connection, tenant, event.created_at, &jobs).await?.used,
+    let more = Usage { items: 1, bytes };
+    let (outbox, used) = if jobs.is_empty() {
+        (usage::add(connection, tenant, Room::Outbox, more).await?, Usage::default())
+    } else {
+        let beside = (Room::Outbox, more);
+        let (inserted, outbox) = queue::insert_beside(connection, tenant, event.created_at, &jobs, beside).await?;
+        (outbox, inserted.used)
     };
     Ok((Published { id: event.id, is_new: true }, outbox, used))
 }

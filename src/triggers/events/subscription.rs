@@ -24,6 +24,7 @@ const FILTERS: usize = 20;
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
     /// Names such as `order.created` and `order.*`.
+    #[schema(min_items = 1, max_items = 50)]
     pub events: Vec<String>,
     /// What an event's data must say, all of it.
     #[serde(default)]
@@ -33,6 +34,7 @@ pub struct Subscription {
     /// are handled one after the other, in the order of publishing. A key that
     /// the publisher names comes before it.
     #[serde(default)]
+    #[schema(max_length = 200, pattern = r"^[^.\u0000-\u001F\u007F-\u009F]+(\.[^.\u0000-\u001F\u007F-\u009F]+)*$")]
     pub ordered_by: Option<String>,
     /// How often the script is tried for one event at most. Null: as often as
     /// the host's settings say.

@@ -147,7 +147,7 @@ async fn a_published_event_is_in_the_outbox_of_its_tenant_alone(kind: Kind) {
     let first = scene.publish(event("client.notified", "{\"n\":1}")).await.unwrap();
     let later = New { delay: Some(1.5), ..event("client.moved", "2") };
     let second = scene.publish(later).await.unwrap();
-    assert!(first.is_new && uuid::Uuid::parse_str(&first.id).is_ok());
+    assert!(first.is_new && Uuid::parse_str(&first.id).is_ok());
 
     let expected = Event {
         id: first.id.clone(),

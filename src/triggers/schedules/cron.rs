@@ -21,9 +21,11 @@ const MAX_JITTER: Duration = Duration::from_secs(24 * 60 * 60);
 #[serde(deny_unknown_fields)]
 pub struct Cron {
     /// Five fields, minute, hour, day, month and weekday: `0 9 * * 1-5`.
+    #[schema(min_length = 9)]
     pub schedule: String,
     /// Whose clocks it goes by: a name of the IANA's, such as `Europe/Berlin`.
     #[serde(default = "utc")]
+    #[schema(pattern = "^[A-Za-z]")]
     pub timezone: String,
     #[serde(default)]
     pub overlap: Overlap,

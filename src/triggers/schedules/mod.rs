@@ -23,7 +23,6 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::json;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 pub use cron::Cron;
 pub use listed::{Listed, Tick};
@@ -241,20 +240,18 @@ impl Schedules {
         self.get(tenant, &script).await
     }
 
-    /// Runs a scheduled script once, now, whatever its schedule says. Answers the
-    /// job's id.
-    pub async fn run_now(&self, tenant: &str, listed: &Listed, caller: Caller) -> Result<String, queue::Refused> {
+    /// Runs a scheduled script once, now, whatever its schedule says, as the job
+    /// of that id.
+    pub async fn run_now(&self, tenant: &str, listed: &Listed, id: &str, caller: Caller) -> Result<(), queue::Refused> {
         let cron = &listed.state.cron;
-        let id = Uuid::now_v7().to_string();
         let job = NewJob {
-            id: Some(id.clone()),
+            id: Some(id.to_owned()),
             input: Some(input(cron, self.store().now(), false)),
             caller: Some(caller),
             attempts: cron.attempts.unwrap_or(self.0.attempts),
             ..NewJob::new(&listed.script, Trigger::Api)
         };
-        self.queue().add(self.account(tenant), vec![job]).await?;
-        Ok(id)
+        self.queue().add(self.account(tenant), vec![job]).await
     }
 }
 

@@ -12,9 +12,10 @@ use super::ready::Ready;
 use super::run::Failed;
 use crate::capabilities::db::Access;
 use crate::capabilities::db::deadline::Deadline;
-use crate::capabilities::db::error::{closest, database, fixed, locked};
+use crate::capabilities::db::error::{database, fixed, locked};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
+use crate::spelling::closest;
 
 /// Makes an error of PostgreSQL's one that a script's author can act on. What is
 /// not the script's doing goes to the operator's log instead.

@@ -8,11 +8,12 @@ use super::text::{Checked, Tables};
 use super::values::{oid, readable, writable};
 use crate::capabilities::db::Access;
 use crate::capabilities::db::build::{self, Dialect, Purpose, quoted};
-use crate::capabilities::db::error::{self, closest, database, table_hint};
+use crate::capabilities::db::error::{self, database, table_hint};
 use crate::capabilities::db::statement::{Statement, Verb};
 use crate::runtime::bindings::airlock::script::db::Value;
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::Limits;
+use crate::spelling::closest;
 
 /// A statement that may be sent.
 #[derive(Debug)]

@@ -5,9 +5,10 @@ use rusqlite::{Error, ErrorCode};
 use super::connection::{Guarded, LIKE_BYTES, Seen, Stop, VALUE_BYTES, Written};
 use crate::capabilities::db::Access;
 use crate::capabilities::db::deadline::Deadline;
-use crate::capabilities::db::error::{closest, database, fixed, locked, table_hint};
+use crate::capabilities::db::error::{database, fixed, locked, table_hint};
 use crate::runtime::failure::Failure;
 use crate::runtime::limits::{Limit, Limits};
+use crate::spelling::closest;
 
 /// Makes an error of SQLite's one that a script's author can act on. What is
 /// not the script's doing goes to the operator's log instead.

@@ -189,12 +189,13 @@ impl Process {
 /// The name of a tenant's file. The id becomes part of a path, so it is only
 /// what can't lead anywhere else.
 fn file_name(tenant: &str) -> Result<String, Failure> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if (1..=64).contains(&tenant.len()) && tenant.bytes().all(plain) {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if (1..=64).contains(&tenant.len()) && tenant.bytes().all(plain) && !tenant.starts_with('.') {
         Ok(format!("{tenant}.db"))
     } else {
         Err(Failure::argument(
-            "the tenant's id is not one that can have tables: it must be 1 to 64 letters, digits, `_` or `-`",
+            "the tenant's id is not one that can have tables: it must be 1 to 64 letters, digits, `_`, `-` or `.`, and not \
+             begin with a dot",
         ))
     }
 }

@@ -699,7 +699,11 @@ async fn tenants_have_files_of_their_own() {
     let statement = db.statement("SELECT count(*) FROM clients");
     let other = db.process.run(&unlimited("other-1"), &db.limits, statement).await.unwrap();
     assert_eq!(other.values, [Value::Integer(0)]);
-    for tenant in ["", "..", "a/b", "../acme", "a.b", "a\0", "naïve", &"x".repeat(65)] {
+    for tenant in ["a.b", "a.b.db", "acme.db-wal", "a..b", "_"] {
+        let ran = db.process.run(&unlimited(tenant), &db.limits, db.statement("SELECT * FROM clients")).await;
+        assert!(ran.unwrap_err().message.contains("no such table"), "{tenant} has a file of its own");
+    }
+    for tenant in ["", ".", "..", ".a", "a/b", "../acme", "a\0", "naïve", &"x".repeat(65)] {
         assert!(db.process.run(&unlimited(tenant), &db.limits, db.statement("SELECT 1")).await.is_err(), "{tenant}");
         assert!(db.process.provision(tenant, "").await.is_err(), "{tenant}");
     }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::capabilities::secrets::Name;
 use crate::host::Run;
@@ -19,6 +20,7 @@ on_both_databases!(
     a_log_is_read_to_its_end_from_any_line,
     what_runs_is_followed_and_stopped,
     what_was_done_is_measured,
+    a_quiet_stream_stays_open,
 );
 
 /// A user who may read executions, and one who may stop them.
@@ -236,4 +238,22 @@ async fn a_secret_that_a_script_shows_is_not_on_record(kind: Kind) {
         assert!(logs.contains("it is "), "{logs}");
         assert!(!format!("{record}{logs}").contains("hunter2"), "{record}{logs}");
     }
+}
+
+/// Longer than the listener lets a connection be silent.
+async fn a_quiet_stream_stays_open(kind: Kind) {
+    let host = Fixture::on(kind, "[server]\nlisten = '127.0.0.1:0'\nheader_timeout = '300ms'").await;
+    let server = crate::server::Server::bind(host.host.clone()).await.unwrap();
+    let address = server.address();
+    tokio::spawn(server.run(std::future::pending()));
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /api/logs HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ann\r\n\r\n").await.unwrap();
+    let (mut said, mut buffer) = (String::new(), [0; 1024]);
+    // Each says that it lives, and each comes after a third of that time.
+    while said.matches(":\n\n").count() < 7 {
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "the stream was closed after {said:?}");
+        said.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
 }

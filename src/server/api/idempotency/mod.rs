@@ -24,11 +24,16 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::PartialSchema;
+use utoipa::openapi::HeaderBuilder;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Required, ResponseBuilder};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::extract::MAX_BODY;
-use super::{Api, Caller, Problem};
+use super::{Api, Caller, Problem, calls};
 use crate::capabilities::secrets::{Key as CipherKey, Keys, Sealed};
 use crate::hexadecimal;
 use crate::server::{ExecutionId, problem, request};
@@ -49,8 +54,8 @@ const ANSWER: usize = 1 << 20;
 const BEYOND: Millis = 60 * 1000;
 
 /// Routes that may be taken again without harm: what they make has the
-/// [`Intended`] id, or is there already.
-const REPEATABLE: [&str; 9] = [
+/// [`Intended`] id, or is there already. So may a run that nobody waits for.
+const REPEATABLE: [&str; 11] = [
     "/api/scripts",
     "/api/scripts/{script}/versions",
     "/api/scripts/{script}/versions/{number}/deploy",
@@ -58,7 +63,9 @@ const REPEATABLE: [&str; 9] = [
     "/api/scripts/{script}/disable",
     "/api/schedules/{script}/pause",
     "/api/schedules/{script}/resume",
+    "/api/schedules/{script}/run",
     "/api/tokens",
+    "/api/events",
     "/api/executions/{id}/cancel",
 ];
 
@@ -91,6 +98,44 @@ pub fn key(method: &Method, headers: &HeaderMap) -> Result<Option<String>, Probl
     }
 }
 
+/// Says in the API's document what a POST does with a key.
+pub fn describe(operation: &mut Operation) {
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(KEY));
+    let key = ParameterBuilder::new()
+        .name(NAME)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("The same request with the same key is done once, and gets the same answer for a day."))
+        .schema(Some(text.pattern(Some(r"^[!-~]([\t -~]*[!-~])?$"))));
+    operation.parameters.get_or_insert_default().push(key.build().into());
+    let responses = &mut operation.responses.responses;
+    for (status, response) in responses.iter_mut() {
+        if let RefOr::T(response) = response
+            && status.starts_with('2')
+        {
+            let again =
+                HeaderBuilder::new().schema(Some(bool::schema())).description(Some("This was answered before."));
+            response.headers.insert(REPLAYED.to_string(), again.build().into());
+        }
+    }
+    for (status, description) in [
+        (
+            "409",
+            "With the code `idempotency_in_progress`: what came with this `Idempotency-Key` is still under way. \
+             `outcome_unknown`: a host stopped while it did it. `answer_not_kept`: it was done, and its answer is not \
+             there.",
+        ),
+        ("422", "With the code `idempotency_key_reused`: the `Idempotency-Key` came with another request before."),
+    ] {
+        let own = responses.get(status).and_then(|own| match own {
+            RefOr::T(own) => Some(format!("{} {description}", own.description)),
+            RefOr::Ref(_) => None,
+        });
+        let response = ResponseBuilder::new().description(own.as_deref().unwrap_or(description));
+        responses.insert(status.to_owned(), response.build().into());
+    }
+}
+
 /// Does a request that was not done before.
 pub async fn once(
     api: &Api,
@@ -112,7 +157,7 @@ pub async fn once(
         fingerprint: fingerprint(&head, caller, &body),
         attempt: Uuid::new_v4().to_string(),
         busy_for: longest,
-        is_repeatable: REPEATABLE.contains(&path),
+        is_repeatable: REPEATABLE.contains(&path) || path == calls::RUN && calls::is_queued(&body),
     };
     let seal = Seal::new(&head.headers, key);
     let account = api.host.process().quotas.account(&caller.tenant);

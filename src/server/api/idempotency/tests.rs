@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::queue::Workers;
 use crate::server::api::tests::{Answer, Fixture};
 use crate::store::Kind;
 use crate::store::fixture::on_both_databases;
@@ -12,6 +13,7 @@ on_both_databases!(
     a_run_happens_once,
     what_was_not_done_may_be_tried_again,
     what_a_dead_host_began_is_done_again_or_said_to_be_unknown,
+    what_is_queued_twice_is_done_once,
     a_tokens_secret_is_not_kept_in_the_clear,
     a_tenant_is_remembered_so_much,
 );
@@ -155,6 +157,51 @@ async fn what_a_dead_host_began_is_done_again_or_said_to_be_unknown(kind: Kind) 
         assert_eq!((unknown.status.as_u16(), unknown.code()), (409, "outcome_unknown"));
     }
     assert_eq!(host.ask("ann", "POST", "/api/scripts/count/invoke", Value::Null).await.json, 2, "it ran once");
+}
+
+/// Before it is done, and after.
+async fn what_is_queued_twice_is_done_once(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
+    host.add(json!({ "name": "count", "type": "embedded" }), &[COUNTS]).await;
+    host.deploy("count", 1).await;
+    let cron = json!({ "name": "nightly", "type": "cron", "cron": { "schedule": "0 0 1 1 *" } });
+    host.add(cron, &[COUNTS]).await;
+    host.deploy("nightly", 1).await;
+    let on_order = json!({ "name": "on-order", "type": "event", "event": { "events": ["order.*"] } });
+    host.add(on_order, &[COUNTS]).await;
+    host.deploy("on-order", 1).await;
+    let requests = [
+        ("a", "/api/scripts/count/run", json!({ "wait": false, "input": 1 })),
+        ("b", "/api/scripts/count/run", json!({ "at": "2026-01-05T09:30:00Z", "input": 1 })),
+        ("c", "/api/schedules/nightly/run", Value::Null),
+        ("d", "/api/events", json!({ "name": "order.created" })),
+        ("e", "/api/events", json!({ "name": "order.paid", "dedup_key": "7" })),
+        ("f", "/api/events", json!({ "name": "order.paid", "dedup_key": "7" })),
+    ];
+    let send = async || {
+        let mut answers = Vec::new();
+        for (key, path, body) in &requests {
+            let answer = host.post("ann", key, path, body).await;
+            answers.push((answer.status.as_u16(), answer.json, answer.headers["location"].clone()));
+        }
+        answers
+    };
+    let first = send().await;
+    assert_eq!(first.iter().map(|(status, ..)| *status).collect::<Vec<_>>(), [202, 202, 202, 202, 202, 200]);
+    host.forget_answers().await;
+    assert_eq!(send().await, first, "while they wait");
+    assert_eq!(host.get("/api/jobs").await["items"].as_array().unwrap().len(), 5);
+
+    let workers = Workers::start(host.host.clone());
+    while host.get("/api/jobs").await["items"] != json!([]) {
+        tokio::task::yield_now().await;
+    }
+    host.forget_answers().await;
+    assert_eq!(send().await, first, "once they are done");
+    assert_eq!(host.get("/api/jobs").await["items"], json!([]));
+    workers.stop(std::time::Duration::from_secs(30)).await;
+    assert_eq!(host.get("/api/events").await["items"].as_array().unwrap().len(), 2);
+    assert_eq!(host.ask("ann", "POST", "/api/scripts/count/invoke", Value::Null).await.json, 6, "each ran once");
 }
 
 async fn a_tokens_secret_is_not_kept_in_the_clear(kind: Kind) {

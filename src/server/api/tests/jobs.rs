@@ -116,14 +116,20 @@ async fn what_is_to_run_at_a_time_can_be_taken_back(kind: Kind) {
     assert_eq!(host.status("POST", &format!("/api/executions/{now}/cancel")).await.0, 202);
     assert_eq!(ids("").await, [""; 0]);
 
-    // No database takes that.
-    assert!(!host.queue(json!({ "wait": false, "entry": "a\0b" })).await.is_empty());
+    let whole = host.queue(json!({ "at": at, "attempts": 3.0, "priority": -5e0 })).await;
+    let job = host.get(&format!("/api/jobs/{whole}")).await;
+    assert_eq!((&job["attempts"], &job["priority"]), (&json!(3), &json!(-5)), "JSON has one kind of numbers");
     for (body, field) in [
         (json!({ "at": "tomorrow" }), "at"),
         (json!({ "at": at, "wait": true }), "wait"),
         (json!({ "attempts": 2 }), "wait"),
         (json!({ "wait": false, "attempts": 0 }), "attempts"),
+        // No database takes that.
+        (json!({ "wait": false, "entry": "a\0b" }), "entry"),
         (json!({ "wait": false, "attempts": 101 }), "attempts"),
+        (json!({ "wait": false, "attempts": 2.5 }), "attempts"),
+        (json!({ "wait": false, "attempts": 1e300 }), "attempts"),
+        (json!({ "wait": false, "attempts": "2" }), "attempts"),
         (json!({ "wait": false, "priority": i64::MIN }), "priority"),
     ] {
         let refused = host.ask("app", "POST", "/api/scripts/a/run", body.clone()).await;

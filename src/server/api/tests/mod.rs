@@ -11,6 +11,8 @@ mod webhooks;
 
 use axum::body::Body as Content;
 use axum::http::{Method, Request as HttpRequest, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -22,7 +24,7 @@ use crate::store::Kind;
 use crate::store::clock::Clock;
 use crate::store::fixture::{on_both_databases, postgres};
 
-on_both_databases!(only_a_known_token_is_let_in, the_document_describes_every_route);
+on_both_databases!(only_a_known_token_is_let_in, the_document_describes_every_route, no_name_has_a_nul);
 
 /// A host of two tenants. A user's token is their id.
 const SETTINGS: &str = r#"
@@ -187,5 +189,54 @@ async fn the_document_describes_every_route(kind: Kind) {
         assert!(operation["summary"].is_string(), "{method} {id} has no summary");
         let problem = &operation["responses"]["default"]["content"]["application/problem+json"];
         assert_eq!(problem["schema"]["$ref"], "#/components/schemas/Problem", "{method} {operation}");
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let takes_key = parameters.into_iter().any(|parameter| parameter["name"] == "idempotency-key");
+        assert_eq!(takes_key, method == "post", "{id}");
     }
+    every_reference_leads_somewhere(&document, &document);
+}
+
+/// Which PostgreSQL does not take.
+async fn no_name_has_a_nul(kind: Kind) {
+    let host = Fixture::on(kind, "").await;
+    let after = |json: &str| URL_SAFE_NO_PAD.encode(json);
+    for list in ["scripts", "tokens", "secrets", "schedules", "jobs", "events", "executions"] {
+        let key = if list == "executions" { r#"[1,"a\u0000"]"# } else { r#""a\u0000""# };
+        let answer = host.ask("ann", "GET", &format!("/api/{list}?after={}", after(key)), Value::Null).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (400, "bad_query"), "{list}");
+        let plain = key.replace("\\u0000", "");
+        let answer = host.ask("ann", "GET", &format!("/api/{list}?after={}", after(&plain)), Value::Null).await;
+        assert_eq!((answer.status.as_u16(), &answer.json["items"]), (200, &json!([])), "{list}");
+    }
+    for (method, path) in [
+        ("GET", "/api/scripts/a%00"),
+        ("DELETE", "/api/scripts/a%00"),
+        ("POST", "/api/scripts/a%00/enable"),
+        ("GET", "/api/scripts/a%00/versions"),
+        ("POST", "/api/scripts/a%00/invoke"),
+        ("GET", "/api/schedules/a%00"),
+        ("POST", "/api/jobs/a%00/replay"),
+        ("DELETE", "/api/tokens/a%00"),
+        ("DELETE", "/api/secrets/a%00"),
+        ("GET", "/api/events/a%00"),
+        ("GET", "/api/executions/a%00"),
+    ] {
+        let answer = host.ask("ann", method, path, Value::Null).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (404, "not_found"), "{method} {path}");
+    }
+    for query in ["executions?script=a%00", "executions?trigger=a%00", "jobs?script=a%00", "events?name=a%00"] {
+        assert_eq!(host.get(&format!("/api/{query}")).await["items"], json!([]), "{query}");
+    }
+    let body = json!({ "name": "ci", "scopes": ["a\0"] });
+    assert_eq!(host.ask("ann", "POST", "/api/tokens", body).await.json["field"], "scopes[0]");
+}
+
+fn every_reference_leads_somewhere(part: &Value, document: &Value) {
+    if let Some(to) = part.get("$ref").and_then(Value::as_str) {
+        assert!(document.pointer(to.trim_start_matches('#')).is_some(), "{to}");
+    }
+    let members = part.as_object().into_iter().flat_map(|object| object.values());
+    members
+        .chain(part.as_array().into_iter().flatten())
+        .for_each(|member| every_reference_leads_somewhere(member, document));
 }

@@ -65,8 +65,7 @@ async fn a_token_does_what_its_scopes_and_its_user_allow(kind: Kind) {
 
 /// Signed with a secret that stands in a file of the host's.
 fn signed(claims: &Value) -> String {
-    use base64::Engine;
-    let b64 = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let text = format!("{}.{}", b64(br#"{"alg":"HS256"}"#), b64(claims.to_string().as_bytes()));
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &[b'k'; 32]);
     format!("{text}.{}", b64(ring::hmac::sign(&key, text.as_bytes()).as_ref()))

@@ -26,9 +26,10 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Span;
 
 use super::catalog::{Catalog, Table, quoted};
-use crate::capabilities::db::error::{closest, database, fixed, table_hint};
+use crate::capabilities::db::error::{database, fixed, table_hint};
 use crate::capabilities::db::statement::Verb;
 use crate::runtime::failure::Failure;
+use crate::spelling::closest;
 
 /// Queries and expressions within each other.
 const DEPTH: usize = 120;
