@@ -146,7 +146,7 @@ impl Outbox {
             return Ok(false);
         }
         let publisher = Publisher { source: Source::Host, script: String::new(), execution, user: None, cause };
-        let (published, ..) = write(connection, tenant, self.entry(publisher, new, &handlers)).await?;
+        let (published, ..) = write(connection, tenant, &self.entry(publisher, new, &handlers)).await?;
         if published.is_new {
             // Once more where the transaction fails and is tried again.
             self.0.metrics.event(tenant, Source::Host.name());

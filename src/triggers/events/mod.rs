@@ -13,6 +13,7 @@ mod rows;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod together;
 
 pub use filter::{Filter, Operator};
 pub use lifecycle::{Failed, Told};

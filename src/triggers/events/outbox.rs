@@ -6,7 +6,8 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::subscription::Data;
-use super::{Event, New, OUTBOX_BYTES, Publisher, Refused, Source, check, retention, rows};
+use super::together::Together;
+use super::{Event, New, Publisher, Refused, Source, check, retention, rows};
 use crate::metrics::Metrics;
 use crate::queue::{self, NewJob, Queue, Trigger};
 use crate::runtime::limits::{Limit, Limits};
@@ -35,6 +36,7 @@ pub(super) struct Inner {
     pub sending: Notify,
     /// Told when a tenant has more in the outbox than is good.
     pub over: Arc<Notify>,
+    pub together: Together,
 }
 
 /// An event that is durable.
@@ -60,6 +62,15 @@ pub(super) struct Entry {
     pub goes_out: bool,
 }
 
+impl Entry {
+    /// Whether there is nothing to look up for it, and nothing but its row and its
+    /// jobs to write.
+    pub fn is_plain(&self) -> bool {
+        let Event { cause, dedup_key, .. } = &self.event;
+        cause.is_none() && dedup_key.is_none() && !self.is_repeatable && !self.goes_out
+    }
+}
+
 impl Outbox {
     /// With the scripts that handle events. Deletes those that were kept long
     /// enough from now on.
@@ -74,6 +85,7 @@ impl Outbox {
             metrics,
             sending: Notify::new(),
             over: Arc::default(),
+            together: Together::default(),
         }));
         tokio::spawn(retention::keep_house(Arc::downgrade(&outbox.0)));
         outbox
@@ -106,19 +118,7 @@ impl Outbox {
         let entry = self.entry(publisher, new, &handlers);
         let goes_out = entry.goes_out;
         let is_handled = !entry.jobs.is_empty();
-        let (owner, account) = (tenant.to_owned(), account.clone());
-        let written = self.0.store.write(tenant, move |connection| {
-            Box::pin(async move {
-                let (published, outbox, jobs) = write(connection, &owner, entry).await?;
-                if outbox.bytes > OUTBOX_BYTES {
-                    return Err(Refused::Full { events: outbox.items - 1 });
-                }
-                account.check(Quota::Jobs, jobs.items.max(0) as u64)?;
-                account.check(Quota::JobBytes, jobs.bytes.max(0) as u64)?;
-                Ok((published, outbox))
-            })
-        });
-        let (published, outbox) = written.await?;
+        let (published, outbox) = self.write(account, entry).await?;
         if retention::is_much(outbox) {
             self.0.over.notify_one();
         }
@@ -234,28 +234,29 @@ impl Outbox {
 pub(super) async fn write(
     connection: &mut Connection,
     tenant: &str,
-    entry: Entry,
+    entry: &Entry,
 ) -> sqlx::Result<(Published, Usage, Usage)> {
-    let Entry { event, is_repeatable, bytes, jobs, goes_out } = entry;
-    if is_repeatable && rows::get(connection, tenant, &event.id).await?.is_some() {
-        return Ok((Published { id: event.id, is_new: true }, Usage::default(), Usage::default()));
+    let Entry { event, jobs, .. } = entry;
+    let published = Published { id: event.id.clone(), is_new: true };
+    if entry.is_repeatable && rows::get(connection, tenant, &event.id).await?.is_some() {
+        return Ok((published, Usage::default(), Usage::default()));
     }
     if let Some(key) = &event.dedup_key
         && let Some(id) = rows::known(connection, tenant, &event.name, key).await?
     {
         return Ok((Published { id, is_new: false }, Usage::default(), Usage::default()));
     }
-    rows::insert(connection, tenant, &event, bytes).await?;
-    if goes_out {
-        rows::send(connection, tenant, &event).await?;
+    rows::insert(connection, tenant, event, entry.bytes).await?;
+    if entry.goes_out {
+        rows::send(connection, tenant, event).await?;
     }
-    let more = Usage { items: 1, bytes };
+    let more = Usage { items: 1, bytes: entry.bytes };
     let (outbox, used) = if jobs.is_empty() {
         (usage::add(connection, tenant, Room::Outbox, more).await?, Usage::default())
     } else {
         let beside = (Room::Outbox, more);
-        let (inserted, outbox) = queue::insert_beside(connection, tenant, event.created_at, &jobs, beside).await?;
+        let (inserted, outbox) = queue::insert_beside(connection, tenant, event.created_at, jobs, beside).await?;
         (outbox, inserted.used)
     };
-    Ok((Published { id: event.id, is_new: true }, outbox, used))
+    Ok((published, outbox, used))
 }

@@ -1,10 +1,15 @@
 //! The queries of the outbox.
 
-use sqlx::AssertSqlSafe;
+use std::sync::{Arc, LazyLock};
+
+use sqlx::any::AnyArguments;
+use sqlx::error::BoxDynError;
+use sqlx::{Arguments, AssertSqlSafe};
 
 use super::Event;
-use crate::store::Connection;
+use super::outbox::Entry;
 use crate::store::clock::Millis;
+use crate::store::{Connection, Kind};
 
 const EVENT: &str =
     "id, name, data, source, script, execution, user_id, cause, depth, dedup_key, deliver_at, created_at";
@@ -34,6 +39,58 @@ pub async fn insert(connection: &mut Connection, tenant: &str, event: &Event, by
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Rows of one statement.
+const SIZES: [usize; 3] = [32, 4, 1];
+const COLUMNS: usize = 15;
+
+/// By size, for SQLite and for PostgreSQL.
+static INSERTS: LazyLock<[(String, String); 3]> =
+    LazyLock::new(|| SIZES.map(|rows| (statement(rows, Kind::Sqlite), statement(rows, Kind::Postgres))));
+
+fn statement(rows: usize, kind: Kind) -> String {
+    format!(
+        "INSERT INTO outbox (tenant, id, name, data, source, script, execution, user_id, cause, depth, dedup_key,
+         deliver_at, created_at, bytes, lifecycle) VALUES {}",
+        kind.places(rows, COLUMNS)
+    )
+}
+
+/// Of events that are plain.
+pub async fn insert_plain(connection: &mut Connection, tenant: &str, entries: &[Arc<Entry>]) -> sqlx::Result<()> {
+    let mut entries = entries;
+    for (size, (sqlite, postgres)) in SIZES.iter().zip(&*INSERTS) {
+        while let Some((some, rest)) = entries.split_at_checked(*size) {
+            entries = rest;
+            let sql = if Kind::of(connection) == Kind::Sqlite { sqlite } else { postgres };
+            let values = values(tenant, some).map_err(sqlx::Error::Encode)?;
+            sqlx::query_with(sql.as_str(), values).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+fn values(tenant: &str, entries: &[Arc<Entry>]) -> Result<AnyArguments, BoxDynError> {
+    let mut values = AnyArguments::default();
+    values.reserve(entries.len() * COLUMNS, 0);
+    for entry in entries {
+        let Event { id, name, data, source, script, execution, .. } = &entry.event;
+        values.add(tenant.to_owned())?;
+        for text in [id, name, data, source, script, execution] {
+            values.add(text.clone())?;
+        }
+        values.add(entry.event.user_id.clone())?;
+        values.add(entry.event.cause.clone())?;
+        values.add(entry.event.depth)?;
+        values.add(entry.event.dedup_key.clone())?;
+        values.add(entry.event.deliver_at)?;
+        values.add(entry.event.created_at)?;
+        values.add(entry.bytes)?;
+        // What no event led to is none of the host's doing.
+        values.add(0_i64)?;
+    }
+    Ok(values)
 }
 
 /// Has an event sent to others once it is due.

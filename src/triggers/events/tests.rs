@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::*;
@@ -24,6 +25,8 @@ on_both_databases!(
     a_chain_ends,
     each_script_that_wants_an_event_has_a_job_for_it,
     what_cannot_be_queued_is_not_published,
+    events_of_one_moment_are_each_written_in_their_order,
+    of_events_of_one_moment_those_are_refused_that_are_too_many,
     events_go_once_they_are_old_and_no_job_needs_them,
     what_comes_of_what_the_host_tells_causes_nothing_more
 );
@@ -322,6 +325,61 @@ async fn what_cannot_be_queued_is_not_published(kind: Kind) {
     let failure = scene.refusal(event("order.created", "4")).await;
     assert_eq!(failure.limit.unwrap().setting, "limits.event_handlers");
     assert!(failure.message.contains("2 scripts handle"), "{}", failure.message);
+}
+
+async fn events_of_one_moment_are_each_written_in_their_order(kind: Kind) {
+    let wants = json!({ "events": ["order.*"], "ordered_by": "customer" });
+    let scene = Scene::with(kind, vec![script("a", "ship", wants)], Quotas::default()).await;
+    let publish = (0..105).map(|n| {
+        let name = if n % 3 == 0 { "user.created" } else { "order.created" };
+        let dedup_key = (n % 7 == 0).then(|| "once".to_owned());
+        scene.publish(New { dedup_key, ..event(name, &format!(r#"{{"customer":"ada","n":{n}}}"#)) })
+    });
+    let published: Vec<Published> = join_all(publish).await.into_iter().map(Result::unwrap).collect();
+    let kept: Vec<&Published> = published.iter().filter(|published| published.is_new).collect();
+    let deduplicated = 105 - kept.len();
+    assert_eq!(deduplicated, (0..105).filter(|n| n % 7 == 0).count() - 2, "one of each name is new");
+
+    let events = scene.events("a").await;
+    assert_eq!(scene.used().await, Usage { items: kept.len() as i64, bytes: scene.used().await.bytes });
+    assert_eq!(events.len(), kept.len());
+    for (n, published) in published.iter().enumerate().filter(|(_, published)| published.is_new) {
+        let event = scene.outbox.get("a", &published.id).await.unwrap().unwrap();
+        assert_eq!(event.data, format!(r#"{{"customer":"ada","n":{n}}}"#), "the answer is that of its event");
+    }
+    let jobs = scene.jobs().await;
+    let handled: Vec<&Event> = events.iter().filter(|event| event.name == "order.created").collect();
+    assert_eq!(jobs.len(), handled.len());
+    let states: Vec<&str> = jobs.iter().map(|job| job.state.as_str()).collect();
+    assert_eq!(states[0], "waiting");
+    assert!(states[1..].iter().all(|state| *state == "blocked"), "they are one customer's: {states:?}");
+    // Those that had nothing to look up came one after another, in the order given.
+    let plain = |n: usize| n % 3 != 0 && n % 7 != 0;
+    let wanted: Vec<&String> = (0..105).filter(|n| plain(*n)).map(|n| &published[n].id).collect();
+    let causes: Vec<&String> =
+        jobs.iter().filter_map(|job| job.cause.as_ref()).filter(|id| wanted.contains(id)).collect();
+    assert_eq!(causes, wanted);
+}
+
+async fn of_events_of_one_moment_those_are_refused_that_are_too_many(kind: Kind) {
+    let quotas = Quotas { jobs: 20, ..Quotas::default() };
+    let scene = Scene::with(kind, vec![script("a", "ship", json!({ "events": ["order.created"] }))], quotas).await;
+    let publish = (0..100).map(|n| {
+        let name = if n % 2 == 0 { "order.created" } else { "user.created" };
+        scene.publish(event(name, "{}"))
+    });
+    let published = join_all(publish).await;
+    for (n, published) in published.iter().enumerate() {
+        match published {
+            Ok(_) => assert!(n % 2 == 1 || n < 40, "{n}: there is room for twenty jobs"),
+            Err(Refused::Quota(exceeded)) => {
+                assert!(n % 2 == 0 && n >= 40, "{n}: {exceeded}");
+            }
+            Err(other) => panic!("{n}: {other}"),
+        }
+    }
+    assert_eq!(scene.jobs().await.len(), 20);
+    assert_eq!(scene.events("a").await.len(), 70, "what is refused leaves nothing");
 }
 
 async fn events_go_once_they_are_old_and_no_job_needs_them(kind: Kind) {
