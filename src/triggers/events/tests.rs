@@ -26,6 +26,7 @@ on_both_databases!(
     each_script_that_wants_an_event_has_a_job_for_it,
     what_cannot_be_queued_is_not_published,
     events_of_one_moment_are_each_written_in_their_order,
+    an_event_that_nobody_waits_for_any_more_is_not_written,
     of_events_of_one_moment_those_are_refused_that_are_too_many,
     events_go_once_they_are_old_and_no_job_needs_them,
     what_comes_of_what_the_host_tells_causes_nothing_more
@@ -354,11 +355,25 @@ async fn events_of_one_moment_are_each_written_in_their_order(kind: Kind) {
     assert_eq!(states[0], "waiting");
     assert!(states[1..].iter().all(|state| *state == "blocked"), "they are one customer's: {states:?}");
     // Those that had nothing to look up came one after another, in the order given.
-    let plain = |n: usize| n % 3 != 0 && n % 7 != 0;
+    let plain = |n: usize| !n.is_multiple_of(3) && !n.is_multiple_of(7);
     let wanted: Vec<&String> = (0..105).filter(|n| plain(*n)).map(|n| &published[n].id).collect();
     let causes: Vec<&String> =
         jobs.iter().filter_map(|job| job.cause.as_ref()).filter(|id| wanted.contains(id)).collect();
     assert_eq!(causes, wanted);
+}
+
+async fn an_event_that_nobody_waits_for_any_more_is_not_written(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let mut first = Box::pin(scene.publish(event("order.created", "1")));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    {
+        let mut abandoned = Box::pin(scene.publish(event("order.created", "2")));
+        assert!(futures_util::poll!(&mut abandoned).is_pending());
+    }
+    let (first, last) = tokio::join!(first, scene.publish(event("order.created", "3")));
+    let events = scene.events("a").await;
+    let ids: Vec<&String> = events.iter().map(|event| &event.id).collect();
+    assert_eq!(ids, [&last.unwrap().id, &first.unwrap().id]);
 }
 
 async fn of_events_of_one_moment_those_are_refused_that_are_too_many(kind: Kind) {
