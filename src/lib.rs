@@ -30,6 +30,7 @@ mod files;
 mod hexadecimal;
 pub mod host;
 pub mod metrics;
+mod pause;
 pub mod queue;
 mod random;
 pub mod runtime;

@@ -9,7 +9,8 @@ use serde_json::json;
 use super::State;
 use super::finish::{Done, Finished};
 use super::lease::{Orphan, record_lost, release, take};
-use super::workers::{Crew, Pause};
+use super::workers::Crew;
+use crate::pause::Pause;
 use crate::store::clock::Millis;
 use crate::store::{Connection, is_refusal};
 

@@ -19,6 +19,7 @@ use super::hands::{Call, Grip, Hands};
 use super::lease::{self, Became, Orphan};
 use super::{Queue, attempt, retention};
 use crate::host::Host;
+use crate::pause::Pause;
 use crate::settings::QueueSettings;
 use crate::store::clock::{Millis, millis};
 use crate::store::{Store, is_refusal};
@@ -26,8 +27,6 @@ use crate::tenant::quota::Quota;
 
 /// How often a host looks for jobs that nobody told it of.
 const POLL: Duration = Duration::from_secs(1);
-/// The longest pause after the database failed.
-const PAUSE: Duration = Duration::from_secs(5);
 /// Jobs of a tenant that one transaction finishes: it holds up others.
 const PART: usize = 64;
 /// How often old dead letters are looked for.
@@ -530,15 +529,4 @@ pub(super) struct Claims {
     pub wait: Duration,
     /// Whether some tenant has as many calls here as it may.
     pub full: bool,
-}
-
-/// How long to wait for a database that fails: longer each time.
-#[derive(Debug, Default)]
-pub(super) struct Pause(u32);
-
-impl Pause {
-    pub fn next(&mut self) -> Duration {
-        self.0 = (self.0 + 1).min(6);
-        Duration::from_millis(100 << self.0).min(PAUSE)
-    }
 }

@@ -12,9 +12,7 @@ use super::connection::Connection;
 use super::incoming::Receiver;
 use super::outgoing::Sender;
 use crate::host::Host;
-
-/// The longest pause after a failure.
-const PAUSE: Duration = Duration::from_secs(5);
+use crate::pause::Pause;
 
 /// A host's bridge to NATS, at work.
 pub struct Bridge {
@@ -69,7 +67,7 @@ pub struct Health {
     what: &'static str,
     /// Those that the log has, since it last was. No try says anything else for long.
     reasons: BTreeSet<String>,
-    failures: u32,
+    pause: Pause,
 }
 
 /// Reasons of one time that are told apart.
@@ -77,11 +75,11 @@ const REASONS: usize = 16;
 
 impl Health {
     pub fn new(what: &'static str) -> Health {
-        Health { what, reasons: BTreeSet::new(), failures: 0 }
+        Health { what, reasons: BTreeSet::new(), pause: Pause::default() }
     }
 
     pub fn succeeded(&mut self) {
-        self.failures = 0;
+        self.pause = Pause::default();
         if !self.reasons.is_empty() {
             self.reasons.clear();
             tracing::info!(what = self.what, "NATS takes part again");
@@ -93,7 +91,6 @@ impl Health {
         if self.reasons.len() < REASONS && self.reasons.insert(reason.to_owned()) {
             tracing::error!(reason, what = self.what, "NATS does not take part; it is tried again until it does");
         }
-        self.failures = (self.failures + 1).min(6);
-        Duration::from_millis(100 << self.failures).min(PAUSE)
+        self.pause.next()
     }
 }
