@@ -305,9 +305,7 @@ pub const OVERHEAD: usize = 200;
 fn row(running: &Running, mut execution: Execution, alive_at: Option<Millis>, lines: usize) -> Row {
     let texts = [&mut execution.id, &mut execution.script_id, &mut execution.script, &mut execution.triggered_by];
     for text in texts.into_iter().chain(execution.user_id.as_mut()) {
-        if text.contains('\0') {
-            *text = plain(&**text);
-        }
+        *text = plain(std::mem::take(text));
     }
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let bytes = OVERHEAD + execution.script.len() + length(&execution.error) + length(&execution.result) + lines;

@@ -175,8 +175,7 @@ impl Executions {
                     if deleted.is_empty() {
                         return Ok(false);
                     }
-                    let less = Usage { items: -(deleted.len() as i64), bytes: -deleted.iter().sum::<i64>() };
-                    let left = usage::add(connection, &tenant, Room::Executions, less).await?;
+                    let left = usage::give_back(connection, &tenant, Room::Executions, &deleted).await?;
                     let over = left.items > most.items || left.bytes > most.bytes;
                     Ok::<_, sqlx::Error>(over || before == Millis::MAX || deleted.len() as i64 == PART)
                 })

@@ -9,7 +9,7 @@ use sqlx::error::BoxDynError;
 use super::model::Execution;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
-use crate::store::{Connection, Kind};
+use crate::store::{Connection, Kind, Statements};
 
 /// A record as it is written.
 #[derive(Debug)]
@@ -52,22 +52,17 @@ pub struct Saved {
 
 const COLUMNS: usize = 25;
 
-/// Rows of one statement: few texts to prepare, and few round trips.
-const SIZES: [usize; 3] = [32, 4, 1];
-
-/// By size, for SQLite and for PostgreSQL.
-static INSERTS: LazyLock<[(String, String); 3]> =
-    LazyLock::new(|| SIZES.map(|rows| (insert(rows, Kind::Sqlite), insert(rows, Kind::Postgres))));
-
-fn insert(rows: usize, kind: Kind) -> String {
-    format!(
-        "INSERT INTO executions (tenant, id, script_id, script, version, triggered_by, user_id, trace_id, status,
-         started_at, ended_at, queue_us, duration_us, fuel, memory_bytes, host_calls, error, result, result_bytes,
-         log_lines, alive_at, bytes, job, attempt, cause) VALUES {}
-         ON CONFLICT DO NOTHING RETURNING bytes",
-        kind.places(rows, COLUMNS)
-    )
-}
+static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new([32, 4, 1], |rows, kind| {
+        format!(
+            "INSERT INTO executions (tenant, id, script_id, script, version, triggered_by, user_id, trace_id, status,
+             started_at, ended_at, queue_us, duration_us, fuel, memory_bytes, host_calls, error, result, result_bytes,
+             log_lines, alive_at, bytes, job, attempt, cause) VALUES {}
+             ON CONFLICT DO NOTHING RETURNING bytes",
+            kind.places(rows, COLUMNS)
+        )
+    })
+});
 
 /// Takes the same values as an insert of one row.
 const UPDATE: &str = "UPDATE executions SET script_id = $3, script = $4, version = $5, triggered_by = $6, user_id = $7,
@@ -115,9 +110,8 @@ fn values(tenant: &str, rows: &[&Row]) -> Result<AnyArguments, BoxDynError> {
 /// Writes a row that may be there, and adds it to what the tenant has.
 pub async fn insert_one(connection: &mut Connection, tenant: &str, row: &Row) -> sqlx::Result<()> {
     let values = values(tenant, &[row]).map_err(sqlx::Error::Encode)?;
-    // Few enough for names on both databases.
-    let [.., (_, sql)] = &*INSERTS;
-    let inserted: Option<i64> = sqlx::query_scalar_with(sql.as_str(), values).fetch_optional(&mut *connection).await?;
+    let sql = INSERTS.one(Kind::of(connection));
+    let inserted: Option<i64> = sqlx::query_scalar_with(sql, values).fetch_optional(&mut *connection).await?;
     if let Some(bytes) = inserted {
         usage::add(connection, tenant, Room::Executions, Usage { items: 1, bytes }).await?;
     }
@@ -128,17 +122,11 @@ pub async fn insert_one(connection: &mut Connection, tenant: &str, row: &Row) ->
 pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, work: Arc<Work>) -> sqlx::Result<Saved> {
     let mut more = Usage::default();
     let (known, new): (Vec<&Row>, Vec<&Row>) = work.rows.iter().partition(|row| row.before.is_some());
-    let mut new = new.as_slice();
-    let is_sqlite = Kind::of(connection) == Kind::Sqlite;
-    for (size, (sqlite, postgres)) in SIZES.iter().zip(&*INSERTS) {
-        let sql = if is_sqlite { sqlite } else { postgres };
-        while let Some((some, rest)) = new.split_at_checked(*size) {
-            new = rest;
-            let values = values(tenant, some).map_err(sqlx::Error::Encode)?;
-            let inserted: Vec<i64> = sqlx::query_scalar_with(sql.as_str(), values).fetch_all(&mut *connection).await?;
-            more.items += inserted.len() as i64;
-            more.bytes += inserted.iter().sum::<i64>();
-        }
+    for (sql, some) in INSERTS.split(Kind::of(connection), &new) {
+        let values = values(tenant, some).map_err(sqlx::Error::Encode)?;
+        let inserted: Vec<i64> = sqlx::query_scalar_with(sql, values).fetch_all(&mut *connection).await?;
+        more.items += inserted.len() as i64;
+        more.bytes += inserted.iter().sum::<i64>();
     }
     for row in known {
         let values = values(tenant, &[row]).map_err(sqlx::Error::Encode)?;

@@ -2,18 +2,23 @@
 //! caused it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
-use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sqlx::AssertSqlSafe;
 
 use super::claim::Claimed;
-use crate::store::clock::Millis;
-use crate::store::{Connection, Store};
+use crate::store::clock::{Millis, rfc3339};
+use crate::store::{Connection, Kind, Statements, Store};
 
-/// Events of one query.
-const SIZES: [usize; 3] = [32, 4, 1];
+/// A query for each event: of a list, PostgreSQL may take it that all events of
+/// the tenant are as quickly read, so long as it does not know how many there are.
+static EVENTS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new([32, 4, 1], |events, _| {
+        let one = |place| format!("SELECT id, name, data, created_at FROM outbox WHERE tenant = $1 AND id = ${place}");
+        (2..events + 2).map(one).collect::<Vec<_>>().join(" UNION ALL ")
+    })
+});
 
 #[derive(sqlx::FromRow)]
 struct Event {
@@ -38,13 +43,12 @@ struct Argument<'a> {
 }
 
 fn argument(event: &Event, job: &Claimed) -> Option<String> {
-    let time = DateTime::from_timestamp_millis(event.created_at).unwrap_or_default();
     let argument = Argument {
         id: &event.id,
         name: &event.name,
         data: RawValue::from_string(event.data.clone()).ok(),
         tenant: &job.tenant,
-        occurred_at: time.to_rfc3339_opts(SecondsFormat::Millis, true),
+        occurred_at: rfc3339(event.created_at),
         attempt: job.attempt,
     };
     serde_json::to_string(&argument).ok()
@@ -60,14 +64,11 @@ pub async fn of_events(connection: &mut Connection, jobs: &mut [Claimed]) -> sql
     }
     for (tenant, ids) in wanted {
         let ids: Vec<String> = ids.into_iter().collect();
-        let mut ids = ids.as_slice();
         let mut events = HashMap::new();
-        for size in SIZES {
-            while let Some((some, rest)) = ids.split_at_checked(size) {
-                ids = rest;
-                let found = read(connection, &tenant, some).await?;
-                events.extend(found.into_iter().map(|event| (event.id.clone(), event)));
-            }
+        for (sql, some) in EVENTS.split(Kind::of(connection), &ids) {
+            let query = some.iter().fold(sqlx::query_as(sql).bind(&tenant), |query, id| query.bind(id));
+            let found: Vec<Event> = query.fetch_all(&mut *connection).await?;
+            events.extend(found.into_iter().map(|event| (event.id.clone(), event)));
         }
         for job in jobs.iter_mut().filter(|job| job.takes_event != 0 && job.tenant == tenant) {
             let event = job.cause.as_ref().and_then(|cause| events.get(cause));
@@ -75,16 +76,6 @@ pub async fn of_events(connection: &mut Connection, jobs: &mut [Claimed]) -> sql
         }
     }
     Ok(())
-}
-
-/// A query for each: of a list, PostgreSQL may take it that all events of the tenant
-/// are as quickly read, so long as it does not know how many there are.
-async fn read(connection: &mut Connection, tenant: &str, ids: &[String]) -> sqlx::Result<Vec<Event>> {
-    let queries: Vec<String> = (2..ids.len() + 2)
-        .map(|place| format!("SELECT id, name, data, created_at FROM outbox WHERE tenant = $1 AND id = ${place}"))
-        .collect();
-    let query = sqlx::query_as(AssertSqlSafe(queries.join(" UNION ALL "))).bind(tenant.to_owned());
-    ids.iter().fold(query, |query, id| query.bind(id.clone())).fetch_all(connection).await
 }
 
 /// The argument of a job that was too large to be read with many others. None

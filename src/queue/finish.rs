@@ -1,27 +1,32 @@
 //! What becomes of jobs after an attempt, in one transaction with its execution.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sqlx::AssertSqlSafe;
 
 use super::claim::Claimed;
 use super::{State, order};
 use crate::executions::{Ending, Status};
 use crate::random;
 use crate::settings::QueueSettings;
-use crate::store::Connection;
 use crate::store::clock::{Millis, millis};
 use crate::store::usage::{self, Room, Usage};
+use crate::store::{Connection, Kind, Statements, numbered};
 use crate::tenant::Cause;
 use crate::triggers::events::Told;
 
 /// Bytes that a job's error may have.
 const ERROR: usize = 4 << 10;
-/// Jobs of one statement.
-const SIZES: [usize; 3] = [32, 4, 1];
+static DELETES: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new([32, 4, 1], |jobs, _| {
+        format!(
+            "DELETE FROM jobs WHERE tenant = $1 AND host = $2 AND state = 'running' AND id IN ({}) RETURNING id",
+            numbered(3..jobs + 3)
+        )
+    })
+});
 
 /// What came of an attempt.
 pub enum End {
@@ -196,20 +201,11 @@ async fn delete(connection: &mut Connection, tenant: &str, jobs: &[&Claimed]) ->
     hosts.dedup();
     for host in hosts {
         let ids: Vec<&str> = jobs.iter().filter(|job| job.host == host).map(|job| job.id.as_str()).collect();
-        let mut ids = ids.as_slice();
-        for size in SIZES {
-            while let Some((some, rest)) = ids.split_at_checked(size) {
-                ids = rest;
-                let places: Vec<String> = (3..some.len() + 3).map(|place| format!("${place}")).collect();
-                let sql = format!(
-                    "DELETE FROM jobs WHERE tenant = $1 AND host = $2 AND state = 'running' AND id IN ({}) RETURNING id",
-                    places.join(", ")
-                );
-                let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(tenant.to_owned()).bind(host.to_owned());
-                let query = some.iter().fold(query, |query, id| query.bind((*id).to_owned()));
-                let deleted: Vec<String> = query.fetch_all(&mut *connection).await?;
-                gone.extend(deleted);
-            }
+        for (sql, some) in DELETES.split(Kind::of(connection), &ids) {
+            let query = sqlx::query_scalar(sql).bind(tenant.to_owned()).bind(host.to_owned());
+            let query = some.iter().fold(query, |query, id| query.bind((*id).to_owned()));
+            let deleted: Vec<String> = query.fetch_all(&mut *connection).await?;
+            gone.extend(deleted);
         }
     }
     Ok(gone)

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{NewJob, State, order};
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
-use crate::store::{Connection, Kind, plain};
+use crate::store::{Connection, Kind, Statements, plain};
 
 /// What came of inserting jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,7 @@ async fn insert_all(
 ) -> sqlx::Result<(Vec<Kept>, Usage)> {
     let ids: Vec<String> =
         jobs.iter().map(|job| job.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string())).collect();
+    let kind = Kind::of(connection);
     let mut new = HashSet::new();
     let mut unordered = Vec::new();
     for (id, job) in ids.iter().zip(jobs) {
@@ -82,16 +83,12 @@ async fn insert_all(
             Some(key) => {
                 let behind = order::is_behind(connection, tenant, &plain(&job.script), &plain(key)).await?;
                 let row = row(if behind { State::Blocked } else { state });
-                new.extend(insert_some(connection, tenant, now, &[row], &INSERTS[INSERTS.len() - 1]).await?);
+                new.extend(insert_some(connection, tenant, now, &[row], INSERTS.one(kind)).await?);
             }
         }
     }
-    let mut rows = unordered.as_slice();
-    for (size, sql) in SIZES.iter().zip(&*INSERTS) {
-        while let Some((some, rest)) = rows.split_at_checked(*size) {
-            rows = rest;
-            new.extend(insert_some(connection, tenant, now, some, sql).await?);
-        }
+    for (sql, some) in INSERTS.split(kind, &unordered) {
+        new.extend(insert_some(connection, tenant, now, some, sql).await?);
     }
     let mut kept = Vec::with_capacity(jobs.len());
     let mut more = Usage::default();
@@ -107,23 +104,18 @@ async fn insert_all(
     Ok((kept, more))
 }
 
-/// Rows of one statement: few texts to prepare, and few round trips.
-const SIZES: [usize; 3] = [32, 4, 1];
-
-/// By size, for SQLite and for PostgreSQL.
-static INSERTS: LazyLock<[(String, String); 3]> =
-    LazyLock::new(|| SIZES.map(|rows| (statement(rows, Kind::Sqlite), statement(rows, Kind::Postgres))));
-
 const COLUMNS: usize = 20;
 
-fn statement(rows: usize, kind: Kind) -> String {
-    format!(
-        "INSERT INTO jobs (tenant, id, script, triggered_by, entry, version, input, cause, depth, caller, state,
-         priority, run_at, order_key, dedup_key, attempt, attempts, bytes, created_at, changed_at) VALUES {}
-         ON CONFLICT DO NOTHING RETURNING id",
-        kind.places(rows, COLUMNS)
-    )
-}
+static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new([32, 4, 1], |rows, kind| {
+        format!(
+            "INSERT INTO jobs (tenant, id, script, triggered_by, entry, version, input, cause, depth, caller, state,
+             priority, run_at, order_key, dedup_key, attempt, attempts, bytes, created_at, changed_at) VALUES {}
+             ON CONFLICT DO NOTHING RETURNING id",
+            kind.places(rows, COLUMNS)
+        )
+    })
+});
 
 /// Answers the ids of those that were not there.
 async fn insert_some(
@@ -131,11 +123,10 @@ async fn insert_some(
     tenant: &str,
     now: Millis,
     rows: &[Row<'_>],
-    (sqlite, postgres): &'static (String, String),
+    sql: &'static str,
 ) -> sqlx::Result<Vec<String>> {
-    let sql = if Kind::of(connection) == Kind::Sqlite { sqlite } else { postgres };
     let values = values(tenant, now, rows).map_err(sqlx::Error::Encode)?;
-    sqlx::query_scalar_with(sql.as_str(), values).fetch_all(connection).await
+    sqlx::query_scalar_with(sql, values).fetch_all(connection).await
 }
 
 fn values(tenant: &str, now: Millis, rows: &[Row<'_>]) -> Result<AnyArguments, BoxDynError> {

@@ -3,7 +3,7 @@
 use crate::settings::QueueSettings;
 use crate::store::Store;
 use crate::store::clock::millis;
-use crate::store::usage::{self, Room, Tenants, Usage};
+use crate::store::usage::{self, Room, Tenants};
 
 /// Dead letters that one transaction deletes: it holds up others.
 const PART: i64 = 500;
@@ -54,8 +54,7 @@ async fn delete_some(store: &Store, settings: &QueueSettings, tenant: &str) -> s
                 .bind(too_many)
                 .fetch_all(&mut *connection)
                 .await?;
-                let less = Usage { items: -(deleted.len() as i64), bytes: -deleted.iter().sum::<i64>() };
-                usage::add(connection, &owner, Room::Jobs, less).await?;
+                usage::give_back(connection, &owner, Room::Jobs, &deleted).await?;
                 Ok::<_, sqlx::Error>(deleted.len() as i64 == PART)
             })
         })

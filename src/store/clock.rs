@@ -4,12 +4,20 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, SecondsFormat};
+
 /// Milliseconds since the Unix epoch.
 pub type Millis = i64;
 
 /// A length of time. The longest is one that a time can be moved by.
 pub fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4)
+}
+
+/// A time as `2026-01-05T09:30:00.045Z`.
+pub fn rfc3339(time: Millis) -> String {
+    let time = DateTime::from_timestamp_millis(time).unwrap_or_default();
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -4,7 +4,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use super::clock::Millis;
-use super::usage::{self, Room, Tenants, Usage};
+use super::usage::{self, Room, Tenants};
 use super::{Connection, Store};
 
 /// Rows that one write removes at most: more than it adds, and no more than it
@@ -50,21 +50,25 @@ impl Passing {
             .fetch_all(&mut *connection)
             .await?;
         let count = ended.len() as i64;
-        for id in ended {
-            self.delete(connection, tenant, id).await?;
-        }
+        self.delete_all(connection, tenant, ended).await?;
         Ok(count)
     }
 
     /// Removes one.
     pub async fn delete(self, connection: &mut Connection, tenant: &str, id: Vec<u8>) -> sqlx::Result<()> {
+        self.delete_all(connection, tenant, vec![id]).await
+    }
+
+    async fn delete_all(self, connection: &mut Connection, tenant: &str, ids: Vec<Vec<u8>>) -> sqlx::Result<()> {
         let query = format!("DELETE FROM {} WHERE tenant = $1 AND id = $2 RETURNING bytes", self.table());
-        let gone: Vec<i64> =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(query)).bind(tenant).bind(id).fetch_all(&mut *connection).await?;
-        let items = gone.len() as i64;
-        if items > 0 {
-            let less = Usage { items: -items, bytes: -gone.iter().sum::<i64>() };
-            usage::add(connection, tenant, self.room(), less).await?;
+        let mut gone: Vec<i64> = Vec::new();
+        for id in ids {
+            let query = sqlx::query_scalar(sqlx::AssertSqlSafe(query.clone()));
+            let bytes: Option<i64> = query.bind(tenant).bind(id).fetch_optional(&mut *connection).await?;
+            gone.extend(bytes);
+        }
+        if !gone.is_empty() {
+            usage::give_back(connection, tenant, self.room(), &gone).await?;
         }
         Ok(())
     }
@@ -107,6 +111,7 @@ mod tests {
     use crate::store::Kind;
     use crate::store::clock::Clock;
     use crate::store::fixture::on_both_databases;
+    use crate::store::usage::Usage;
 
     on_both_databases!(what_has_ended_goes_and_gives_back_its_room);
 

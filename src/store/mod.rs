@@ -12,6 +12,7 @@ pub mod fixture;
 mod migrate;
 mod refusal;
 mod signals;
+mod statements;
 pub mod usage;
 mod writer;
 
@@ -31,6 +32,7 @@ use connect::Pools;
 pub use migrate::Migrated;
 pub use refusal::is_refusal;
 pub use signals::{Listener, Signals};
+pub use statements::{Statements, numbered};
 use writer::Writer;
 
 /// What queries run on, of either database.

@@ -62,6 +62,12 @@ pub async fn add(connection: &mut Connection, tenant: &str, room: Room, differen
     Ok(Usage { items, bytes })
 }
 
+/// Takes off what was deleted, of which each had so many bytes. Answers what is left.
+pub async fn give_back(connection: &mut Connection, tenant: &str, room: Room, gone: &[i64]) -> sqlx::Result<Usage> {
+    let less = Usage { items: -(gone.len() as i64), bytes: -gone.iter().sum::<i64>() };
+    add(connection, tenant, room, less).await
+}
+
 /// Adds to two rooms with one statement. Answers the sums in that order.
 pub async fn add_both(
     connection: &mut Connection,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use crate::runtime::failure::Failure;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Tenants, Usage};
-use crate::store::{Connection, Store};
+use crate::store::{Connection, Store, numbered};
 
 /// Keys that one round removes. A write adds one key at most, so a tenant that
 /// writes stays ahead of what expires, and no write pays for much of it.
@@ -15,8 +15,7 @@ const ROUND: usize = 32;
 /// goes through all keys of the tenant, so long as it does not know how many
 /// there are: for each write, most of which find nothing to remove.
 static DELETE: LazyLock<String> = LazyLock::new(|| {
-    let keys: Vec<String> = (2..ROUND + 2).map(|place| format!("${place}")).collect();
-    format!("DELETE FROM storage WHERE tenant = $1 AND key IN ({}) RETURNING bytes", keys.join(", "))
+    format!("DELETE FROM storage WHERE tenant = $1 AND key IN ({}) RETURNING bytes", numbered(2..ROUND + 2))
 });
 
 /// What a write meets.
@@ -83,12 +82,8 @@ pub async fn remove(connection: &mut Connection, tenant: &str, mut expired: Vec<
     let delete = sqlx::query_scalar(DELETE.as_str()).bind(tenant.to_owned());
     let gone: Vec<i64> =
         expired.into_iter().fold(delete, |delete, key| delete.bind(key)).fetch_all(&mut *connection).await?;
-    let freed = Usage { items: gone.len() as i64, bytes: gone.iter().sum() };
-    if freed.items > 0 {
-        let less = Usage { items: -freed.items, bytes: -freed.bytes };
-        usage::add(connection, tenant, Room::Storage, less).await?;
-    }
-    Ok(freed)
+    usage::give_back(connection, tenant, Room::Storage, &gone).await?;
+    Ok(Usage { items: gone.len() as i64, bytes: gone.iter().sum() })
 }
 
 /// Removes all that has expired.

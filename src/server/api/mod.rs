@@ -30,7 +30,6 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use chrono::{DateTime, SecondsFormat};
 use serde::{Serialize, Serializer};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -40,7 +39,7 @@ pub use super::auth::Caller;
 pub use super::problem::Problem;
 use super::{App, Served};
 use crate::host::Host;
-use crate::store::clock::Millis;
+use crate::store::clock::{Millis, rfc3339};
 
 /// What the routes share.
 #[derive(Clone)]
@@ -102,8 +101,7 @@ pub struct Time(pub Millis);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let time = DateTime::from_timestamp_millis(self.0).unwrap_or_default();
-        serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+        serializer.serialize_str(&rfc3339(self.0))
     }
 }
 

@@ -77,8 +77,7 @@ impl Outbox {
                     if deleted.is_empty() {
                         return Ok(false);
                     }
-                    let less = Usage { items: -(deleted.len() as i64), bytes: -deleted.iter().sum::<i64>() };
-                    usage::add(connection, &tenant, Room::Outbox, less).await?;
+                    usage::give_back(connection, &tenant, Room::Outbox, &deleted).await?;
                     Ok::<_, sqlx::Error>(deleted.len() as i64 == PART)
                 })
             })

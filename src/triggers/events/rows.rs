@@ -9,7 +9,7 @@ use sqlx::{Arguments, AssertSqlSafe};
 use super::Event;
 use super::outbox::Entry;
 use crate::store::clock::Millis;
-use crate::store::{Connection, Kind};
+use crate::store::{Connection, Kind, Statements};
 
 const EVENT: &str =
     "id, name, data, source, script, execution, user_id, cause, depth, dedup_key, deliver_at, created_at";
@@ -41,32 +41,23 @@ pub async fn insert(connection: &mut Connection, tenant: &str, event: &Event, by
     Ok(())
 }
 
-/// Rows of one statement.
-const SIZES: [usize; 3] = [32, 4, 1];
 const COLUMNS: usize = 15;
 
-/// By size, for SQLite and for PostgreSQL.
-static INSERTS: LazyLock<[(String, String); 3]> =
-    LazyLock::new(|| SIZES.map(|rows| (statement(rows, Kind::Sqlite), statement(rows, Kind::Postgres))));
-
-fn statement(rows: usize, kind: Kind) -> String {
-    format!(
-        "INSERT INTO outbox (tenant, id, name, data, source, script, execution, user_id, cause, depth, dedup_key,
-         deliver_at, created_at, bytes, lifecycle) VALUES {}",
-        kind.places(rows, COLUMNS)
-    )
-}
+static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new([32, 4, 1], |rows, kind| {
+        format!(
+            "INSERT INTO outbox (tenant, id, name, data, source, script, execution, user_id, cause, depth, dedup_key,
+             deliver_at, created_at, bytes, lifecycle) VALUES {}",
+            kind.places(rows, COLUMNS)
+        )
+    })
+});
 
 /// Of events that are plain.
 pub async fn insert_plain(connection: &mut Connection, tenant: &str, entries: &[Arc<Entry>]) -> sqlx::Result<()> {
-    let mut entries = entries;
-    for (size, (sqlite, postgres)) in SIZES.iter().zip(&*INSERTS) {
-        while let Some((some, rest)) = entries.split_at_checked(*size) {
-            entries = rest;
-            let sql = if Kind::of(connection) == Kind::Sqlite { sqlite } else { postgres };
-            let values = values(tenant, some).map_err(sqlx::Error::Encode)?;
-            sqlx::query_with(sql.as_str(), values).execute(&mut *connection).await?;
-        }
+    for (sql, some) in INSERTS.split(Kind::of(connection), entries) {
+        let values = values(tenant, some).map_err(sqlx::Error::Encode)?;
+        sqlx::query_with(sql, values).execute(&mut *connection).await?;
     }
     Ok(())
 }

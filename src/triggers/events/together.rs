@@ -14,7 +14,7 @@ use super::outbox::{Entry, Published};
 use super::{OUTBOX_BYTES, Outbox, Refused, outbox, rows};
 use crate::queue::{self, NewJob};
 use crate::store::usage::{Room, Usage};
-use crate::tenant::quota::{Account, Quota};
+use crate::tenant::quota::Account;
 
 /// Events of one transaction: it holds up others.
 const MOST: usize = 64;
@@ -104,9 +104,7 @@ fn check(account: &Account, outbox: Usage, events: i64, jobs: Usage) -> Result<(
     if outbox.bytes > OUTBOX_BYTES {
         return Err(Refused::Full { events: outbox.items - events });
     }
-    account.check(Quota::Jobs, jobs.items.max(0) as u64)?;
-    account.check(Quota::JobBytes, jobs.bytes.max(0) as u64)?;
-    Ok(())
+    Ok(queue::check(account, jobs)?)
 }
 
 impl Together {

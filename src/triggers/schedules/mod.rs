@@ -20,7 +20,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -33,7 +32,7 @@ use crate::queue::{self, Caller, NewJob, Queue, Trigger};
 use crate::scripts::shelf::Places;
 use crate::scripts::{Refused, Stored};
 use crate::settings::{ScheduleSettings, Settings};
-use crate::store::clock::{Millis, millis};
+use crate::store::clock::{Millis, millis, rfc3339};
 use crate::store::{Connection, Store, plain};
 use crate::tenant::quota::{Account, Ledger};
 
@@ -257,9 +256,8 @@ impl Schedules {
 
 /// What a scheduled script is called with.
 fn input(cron: &Cron, time: Millis, caught_up: bool) -> String {
-    let time = DateTime::from_timestamp_millis(time).unwrap_or_default();
     let input = json!({
-        "scheduledAt": time.to_rfc3339_opts(SecondsFormat::Millis, true),
+        "scheduledAt": rfc3339(time),
         "schedule": cron.schedule,
         "timezone": cron.timezone,
         "caughtUp": caught_up,

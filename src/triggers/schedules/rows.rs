@@ -9,7 +9,7 @@ use sqlx::{Arguments, FromRow};
 use super::policy::Fate;
 use super::state::State;
 use crate::store::clock::Millis;
-use crate::store::{Connection, Kind};
+use crate::store::{Connection, Kind, Statements};
 
 #[derive(FromRow)]
 struct StateRow {
@@ -174,40 +174,29 @@ pub struct Tick {
     pub job: Option<String>,
 }
 
-/// Rows of one statement: few texts to prepare, and few round trips.
+/// Rows of one statement.
 const SIZES: [usize; 3] = [64, 8, 1];
 
-/// By size, for SQLite and for PostgreSQL.
-type Texts = LazyLock<[(String, String); 3]>;
+static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(SIZES, |rows, kind| {
+        format!(
+            "INSERT INTO ticks (tenant, script, tick, fate, reason, job, settled_at) VALUES {}
+             ON CONFLICT (tenant, script, tick) DO NOTHING RETURNING script, tick",
+            kind.places(rows, 7)
+        )
+    })
+});
 
-static INSERTS: Texts = LazyLock::new(|| SIZES.map(|rows| (insert(rows, Kind::Sqlite), insert(rows, Kind::Postgres))));
-
-fn insert(rows: usize, kind: Kind) -> String {
-    format!(
-        "INSERT INTO ticks (tenant, script, tick, fate, reason, job, settled_at) VALUES {}
-         ON CONFLICT (tenant, script, tick) DO NOTHING RETURNING script, tick",
-        kind.places(rows, 7)
-    )
-}
-
-static UPDATES: Texts = LazyLock::new(|| SIZES.map(|rows| (update(rows, Kind::Sqlite), update(rows, Kind::Postgres))));
-
-fn update(rows: usize, kind: Kind) -> String {
-    // Columns of VALUES have these names on both databases.
-    format!(
-        "UPDATE schedules SET settled_to = v.column3, next_at = v.column4 FROM (VALUES {}) AS v
-         WHERE schedules.tenant = v.column1 AND schedules.script = v.column2",
-        kind.places(rows, 4)
-    )
-}
-
-/// The text for a connection's database.
-fn of<'a>((sqlite, postgres): &'a (String, String), connection: &Connection) -> &'a str {
-    match Kind::of(connection) {
-        Kind::Sqlite => sqlite,
-        Kind::Postgres => postgres,
-    }
-}
+static UPDATES: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(SIZES, |rows, kind| {
+        // Columns of VALUES have these names on both databases.
+        format!(
+            "UPDATE schedules SET settled_to = v.column3, next_at = v.column4 FROM (VALUES {}) AS v
+             WHERE schedules.tenant = v.column1 AND schedules.script = v.column2",
+            kind.places(rows, 4)
+        )
+    })
+});
 
 /// Writes ticks that nobody has settled yet, and answers which these are.
 pub async fn insert_ticks(
@@ -217,43 +206,33 @@ pub async fn insert_ticks(
     ticks: &[Tick],
 ) -> sqlx::Result<HashSet<(String, Millis)>> {
     let mut new = HashSet::with_capacity(ticks.len());
-    let mut rest = ticks;
-    for (size, texts) in SIZES.iter().zip(&*INSERTS) {
-        let sql = of(texts, connection);
-        while let Some((some, more)) = rest.split_at_checked(*size) {
-            rest = more;
-            let mut values = AnyArguments::default();
-            for tick in some {
-                let reason = tick.fate.reason().map(|reason| reason.name().to_owned());
-                let texts = [Some(tenant.to_owned()), Some(tick.script.clone())];
-                texts.into_iter().try_for_each(|text| values.add(text)).map_err(sqlx::Error::Encode)?;
-                values.add(tick.tick).map_err(sqlx::Error::Encode)?;
-                let texts = [Some(tick.fate.name().to_owned()), reason, tick.job.clone()];
-                texts.into_iter().try_for_each(|text| values.add(text)).map_err(sqlx::Error::Encode)?;
-                values.add(now).map_err(sqlx::Error::Encode)?;
-            }
-            let inserted: Vec<(String, Millis)> = sqlx::query_as_with(sql, values).fetch_all(&mut *connection).await?;
-            new.extend(inserted);
+    for (sql, some) in INSERTS.split(Kind::of(connection), ticks) {
+        let mut values = AnyArguments::default();
+        for tick in some {
+            let reason = tick.fate.reason().map(|reason| reason.name().to_owned());
+            let texts = [Some(tenant.to_owned()), Some(tick.script.clone())];
+            texts.into_iter().try_for_each(|text| values.add(text)).map_err(sqlx::Error::Encode)?;
+            values.add(tick.tick).map_err(sqlx::Error::Encode)?;
+            let texts = [Some(tick.fate.name().to_owned()), reason, tick.job.clone()];
+            texts.into_iter().try_for_each(|text| values.add(text)).map_err(sqlx::Error::Encode)?;
+            values.add(now).map_err(sqlx::Error::Encode)?;
         }
+        let inserted: Vec<(String, Millis)> = sqlx::query_as_with(sql, values).fetch_all(&mut *connection).await?;
+        new.extend(inserted);
     }
     Ok(new)
 }
 
 /// Writes how far schedules are settled, and their next ticks.
 pub async fn advance(connection: &mut Connection, tenant: &str, states: &[(String, State)]) -> sqlx::Result<()> {
-    let mut rest = states;
-    for (size, texts) in SIZES.iter().zip(&*UPDATES) {
-        let sql = of(texts, connection);
-        while let Some((some, more)) = rest.split_at_checked(*size) {
-            rest = more;
-            let mut values = AnyArguments::default();
-            for (script, state) in some {
-                let added = values.add(tenant.to_owned()).and_then(|()| values.add(script.clone()));
-                let added = added.and_then(|()| values.add(state.settled_to));
-                added.and_then(|()| values.add(state.next_at)).map_err(sqlx::Error::Encode)?;
-            }
-            sqlx::query_with(sql, values).execute(&mut *connection).await?;
+    for (sql, some) in UPDATES.split(Kind::of(connection), states) {
+        let mut values = AnyArguments::default();
+        for (script, state) in some {
+            let added = values.add(tenant.to_owned()).and_then(|()| values.add(script.clone()));
+            let added = added.and_then(|()| values.add(state.settled_to));
+            added.and_then(|()| values.add(state.next_at)).map_err(sqlx::Error::Encode)?;
         }
+        sqlx::query_with(sql, values).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use chrono::{DateTime, SecondsFormat};
 use futures_util::future::join_all;
 use sqlx::AssertSqlSafe;
 use tokio::sync::watch;
@@ -16,7 +15,7 @@ use super::connection::Connection;
 use super::subject;
 use crate::capabilities::Process;
 use crate::metrics::Metrics;
-use crate::store::clock::{Millis, millis};
+use crate::store::clock::{Millis, millis, rfc3339};
 use crate::store::{self, Kind, Store};
 use crate::triggers::events::Outbox;
 
@@ -144,10 +143,9 @@ impl Sender {
 
     async fn send(&self, jetstream: &jetstream::Context, event: &Outgoing) -> Sent {
         let subject = subject::of(&self.prefix, &event.tenant, &event.name);
-        let time = DateTime::from_timestamp_millis(event.created_at).unwrap_or_default();
         let message = PublishMessage::build()
             .message_id(&event.id)
-            .header(OCCURRED_AT, time.to_rfc3339_opts(SecondsFormat::Millis, true).as_str())
+            .header(OCCURRED_AT, rfc3339(event.created_at).as_str())
             .header(DEPTH, event.depth.to_string().as_str())
             .payload(event.data.clone().into());
         let sent = async { jetstream.send_publish(subject, message).await?.await };

@@ -1,0 +1,78 @@
+//! Statements about many rows: few texts to prepare, and few round trips.
+
+use std::ops::Range;
+
+use super::Kind;
+
+/// A statement, as a text for each of a few numbers of rows, for both databases.
+pub struct Statements([Text; 3]);
+
+struct Text {
+    rows: usize,
+    sqlite: String,
+    postgres: String,
+}
+
+impl Text {
+    fn of(&self, kind: Kind) -> &str {
+        match kind {
+            Kind::Sqlite => &self.sqlite,
+            Kind::Postgres => &self.postgres,
+        }
+    }
+}
+
+impl Statements {
+    /// `text` makes the one for so many rows. `sizes` go down to 1.
+    pub fn new(sizes: [usize; 3], text: impl Fn(usize, Kind) -> String) -> Statements {
+        Statements(sizes.map(|rows| Text {
+            rows,
+            sqlite: text(rows, Kind::Sqlite),
+            postgres: text(rows, Kind::Postgres),
+        }))
+    }
+
+    /// All of the rows in parts, each with the text for as many.
+    pub fn split<'r, T>(&self, kind: Kind, rows: &'r [T]) -> impl Iterator<Item = (&str, &'r [T])> + use<'_, 'r, T> {
+        let mut rest = rows;
+        std::iter::from_fn(move || {
+            let text = self.0.iter().find(|text| text.rows <= rest.len())?;
+            let (part, more) = rest.split_at_checked(text.rows)?;
+            rest = more;
+            Some((text.of(kind), part))
+        })
+    }
+
+    /// The text for one row.
+    pub fn one(&self, kind: Kind) -> &str {
+        let [.., text] = &self.0;
+        text.of(kind)
+    }
+}
+
+/// Places of values, such as `$2, $3`.
+pub fn numbered(places: Range<usize>) -> String {
+    places.map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_go_in_as_few_parts_as_there_are_texts_for() {
+        let statements = Statements::new([4, 2, 1], |rows, kind| format!("{rows} {kind:?}"));
+        let rows: Vec<usize> = (0..11).collect();
+        let parts: Vec<_> = statements.split(Kind::Postgres, &rows).collect();
+        let expected: [(&str, &[usize]); 4] = [
+            ("4 Postgres", &[0, 1, 2, 3]),
+            ("4 Postgres", &[4, 5, 6, 7]),
+            ("2 Postgres", &[8, 9]),
+            ("1 Postgres", &[10]),
+        ];
+        assert_eq!(parts, expected);
+        assert_eq!(statements.split(Kind::Sqlite, &rows[..0]).count(), 0);
+        assert_eq!(statements.one(Kind::Sqlite), "1 Sqlite");
+        assert_eq!(numbered(2..5), "$2, $3, $4");
+    }
+}
