@@ -60,18 +60,22 @@ impl Kind {
         if connection.backend_name() == "PostgreSQL" { Kind::Postgres } else { Kind::Sqlite }
     }
 
-    /// Places for the values of some rows, as after VALUES.
+    /// The place of a value in a statement with many, whose places go by number.
     ///
     /// For each value bound, sqlx asks SQLite for the name of its place, which
     /// SQLite finds by reading all names before it: with many, that takes longer
     /// than an insert of them. `?` has none.
-    pub fn places(self, rows: usize, columns: usize) -> String {
-        let place = |number: usize| match self {
+    pub fn place(self, number: usize) -> String {
+        match self {
             Kind::Sqlite => "?".to_owned(),
             Kind::Postgres => format!("${number}"),
-        };
+        }
+    }
+
+    /// Places for the values of some rows, as after VALUES.
+    pub fn places(self, rows: usize, columns: usize) -> String {
         let row = |row: usize| {
-            let places: Vec<String> = (1..=columns).map(|column| place(row * columns + column)).collect();
+            let places: Vec<String> = (1..=columns).map(|column| self.place(row * columns + column)).collect();
             format!("({})", places.join(", "))
         };
         (0..rows).map(row).collect::<Vec<_>>().join(", ")

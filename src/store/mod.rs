@@ -13,6 +13,7 @@ mod migrate;
 mod refusal;
 mod signals;
 mod statements;
+pub mod together;
 pub mod usage;
 mod writer;
 

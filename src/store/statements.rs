@@ -43,6 +43,14 @@ impl Statements {
         })
     }
 
+    /// The text for at least so many rows, and for how many. The largest, where
+    /// there is none for as many.
+    pub fn for_all(&self, kind: Kind, rows: usize) -> (&str, usize) {
+        let [largest, ..] = &self.0;
+        let text = self.0.iter().rfind(|text| text.rows >= rows).unwrap_or(largest);
+        (text.of(kind), text.rows)
+    }
+
     /// The text for one row.
     pub fn one(&self, kind: Kind) -> &str {
         let [.., text] = &self.0;
@@ -73,6 +81,8 @@ mod tests {
         assert_eq!(parts, expected);
         assert_eq!(statements.split(Kind::Sqlite, &rows[..0]).count(), 0);
         assert_eq!(statements.one(Kind::Sqlite), "1 Sqlite");
+        let for_all = [1, 2, 3, 4, 5].map(|rows| statements.for_all(Kind::Postgres, rows).1);
+        assert_eq!(for_all, [1, 2, 4, 4, 4]);
         assert_eq!(numbered(2..5), "$2, $3, $4");
     }
 }

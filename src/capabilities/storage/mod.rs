@@ -6,6 +6,7 @@
 
 mod host;
 mod keys;
+mod put;
 mod sweep;
 mod values;
 
@@ -21,8 +22,8 @@ use crate::runtime::limits::Limits;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
 use crate::store::{Connection, Store};
-use crate::tenant::quota::{Account, Quota};
-use sweep::Met;
+use crate::tenant::quota::Account;
+use put::{Put, Together};
 
 /// Entries of a page where the script does not say how many.
 const PAGE_ENTRIES: u32 = 100;
@@ -36,16 +37,18 @@ const PAGE_BYTES: u64 = 1 << 20;
 #[derive(Clone)]
 pub struct Process {
     store: Store,
+    together: Together,
 }
 
 impl Process {
     pub fn new(store: Store) -> Process {
-        Process { store }
+        Process { store, together: Together::default() }
     }
 
     /// One tenant's part, under its quotas and the limits of a call.
     pub fn space(&self, account: Arc<Account>, limits: Arc<Limits>) -> Space {
-        Space { store: self.store.clone(), tenant: account.tenant().clone(), account, limits }
+        let (store, together) = (self.store.clone(), self.together.clone());
+        Space { store, together, tenant: account.tenant().clone(), account, limits }
     }
 
     /// Removes what has expired, of every tenant, and answers how many keys
@@ -64,6 +67,7 @@ impl Process {
 #[derive(Clone)]
 pub struct Space {
     store: Store,
+    together: Together,
     tenant: Arc<str>,
     account: Arc<Account>,
     limits: Arc<Limits>,
@@ -78,20 +82,17 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// When a written value is to expire.
-enum Expiry {
-    Never,
-    At(Millis),
-    /// As the value that is replaced.
-    Kept,
-}
-
 impl Space {
     pub async fn get(&self, key: String) -> Result<Option<String>, Failure> {
         keys::check(&key, &self.limits)?;
         let (tenant, now) = (self.tenant.clone(), self.store.now());
         self.store
-            .read(move |connection| Box::pin(async move { Ok(live(connection, &tenant, &key, now).await?) }))
+            .read(move |connection| {
+                Box::pin(async move {
+                    let found = live(connection, &tenant, &key, now).await?;
+                    Ok(found.map(|(value, _)| value))
+                })
+            })
             .await
     }
 
@@ -121,13 +122,8 @@ impl Space {
     pub async fn set(&self, key: String, value: String, ttl: Option<f64>) -> Result<(), Failure> {
         keys::check(&key, &self.limits)?;
         values::check(&value, &self.limits)?;
-        let expiry = expiry(ttl, self.store.now(), Expiry::Never)?;
-        let space = self.clone();
-        self.store
-            .write(&self.tenant, move |connection| {
-                Box::pin(async move { space.put(connection, &key, &value, expiry).await })
-            })
-            .await
+        let expires_at = expiry(ttl, self.store.now())?;
+        self.write(Put { key, value, expires_at }).await
     }
 
     /// Answers whether there was a value.
@@ -212,18 +208,18 @@ impl Space {
             return Err(Failure::argument(format!("storage.increment: {by} is not a finite number")));
         }
         let now = self.store.now();
-        let expiry = expiry(ttl, now, Expiry::Kept)?;
+        let expires_at = expiry(ttl, now)?;
         let space = self.clone();
         self.store
             .write(&self.tenant, move |connection| {
                 Box::pin(async move {
-                    let before = match live(connection, &space.tenant, &key, now).await? {
-                        Some(value) => values::number(&value)?,
-                        None => 0.0,
+                    let (before, until) = match live(connection, &space.tenant, &key, now).await? {
+                        Some((value, until)) => (values::number(&value)?, until),
+                        None => (0.0, None),
                     };
                     let sum = before + by;
-                    let text = values::text(sum)?;
-                    space.put(connection, &key, &text, expiry).await?;
+                    let value = values::text(sum)?;
+                    space.put(connection, &[&Put { key, value, expires_at: expires_at.or(until) }]).await?;
                     Ok(sum)
                 })
             })
@@ -246,7 +242,7 @@ impl Space {
             values::check(expected, &self.limits)?;
         }
         let now = self.store.now();
-        let expiry = expiry(ttl, now, Expiry::Never)?;
+        let expires_at = expiry(ttl, now)?;
         let space = self.clone();
         self.store
             .write(&self.tenant, move |connection| {
@@ -254,77 +250,28 @@ impl Space {
                     let stored = live(connection, &space.tenant, &key, now).await?;
                     let same = match (&stored, &expected) {
                         (None, None) => true,
-                        (Some(stored), Some(expected)) => values::same(stored, expected)?,
+                        (Some((stored, _)), Some(expected)) => values::same(stored, expected)?,
                         _ => false,
                     };
                     if same {
-                        space.put(connection, &key, &value, expiry).await?;
+                        space.put(connection, &[&Put { key, value, expires_at }]).await?;
                     }
                     Ok(same)
                 })
             })
             .await
     }
-
-    /// Writes within a transaction, so long as the tenant stays within its
-    /// limits afterwards.
-    async fn put(&self, connection: &mut Connection, key: &str, value: &str, expiry: Expiry) -> Result<(), Failure> {
-        let now = self.store.now();
-        let Met { replaced, expired } = sweep::look(connection, &self.tenant, key, now).await?;
-        sweep::remove(connection, &self.tenant, expired).await?;
-        let bytes = (key.len() + value.len()) as i64;
-        let more = match replaced {
-            Some((before, _)) => Usage { items: 0, bytes: bytes - before },
-            None => Usage { items: 1, bytes },
-        };
-        let expires_at = match expiry {
-            Expiry::Never => None,
-            Expiry::At(at) => Some(at),
-            Expiry::Kept => replaced.and_then(|(_, at)| at).filter(|at| *at > now),
-        };
-
-        let mut used = usage::add(connection, &self.tenant, Room::Storage, more).await?;
-        // The key itself is written below, so sweeping it here would miscount.
-        while self.check(more, used).is_err() {
-            let freed = sweep::round(connection, &self.tenant, now, Some(key)).await?;
-            if freed.items == 0 {
-                return self.check(more, used);
-            }
-            used = usage::of(connection, &self.tenant, Room::Storage).await?;
-        }
-
-        sqlx::query(
-            "INSERT INTO storage (tenant, key, value, expires_at, bytes) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (tenant, key) DO UPDATE SET
-             value = excluded.value, expires_at = excluded.expires_at, bytes = excluded.bytes",
-        )
-        .bind(&*self.tenant)
-        .bind(key)
-        .bind(value)
-        .bind(expires_at)
-        .bind(bytes)
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-
-    /// Err where a write that adds `more` leaves the tenant beyond a quota. A
-    /// tenant whose quotas were lowered may still write what takes no more room.
-    fn check(&self, more: Usage, used: Usage) -> Result<(), Failure> {
-        if more.items > 0 {
-            self.account.check(Quota::StorageKeys, used.items.max(0) as u64)?;
-        }
-        if more.bytes > 0 {
-            self.account.check(Quota::StorageBytes, used.bytes.max(0) as u64)?;
-        }
-        Ok(())
-    }
 }
 
-/// The value, unless it has expired.
-async fn live(connection: &mut Connection, tenant: &str, key: &str, now: Millis) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar(
-        "SELECT value FROM storage WHERE tenant = $1 AND key = $2
+/// The value and when it expires, unless it has expired.
+async fn live(
+    connection: &mut Connection,
+    tenant: &str,
+    key: &str,
+    now: Millis,
+) -> sqlx::Result<Option<(String, Option<Millis>)>> {
+    sqlx::query_as(
+        "SELECT value, expires_at FROM storage WHERE tenant = $1 AND key = $2
          AND (expires_at IS NULL OR expires_at > $3)",
     )
     .bind(tenant)
@@ -334,13 +281,13 @@ async fn live(connection: &mut Connection, tenant: &str, key: &str, now: Millis)
     .await
 }
 
-/// A script's time to live as a time. At most ten years: a longer one is a
+/// A script's time to live as a time; None where it gave none. At most ten years: a longer one is a
 /// mistake of units.
-fn expiry(ttl: Option<f64>, now: Millis, otherwise: Expiry) -> Result<Expiry, Failure> {
+fn expiry(ttl: Option<f64>, now: Millis) -> Result<Option<Millis>, Failure> {
     const MOST: f64 = 10.0 * 365.25 * 24.0 * 3600.0;
     match ttl {
-        None => Ok(otherwise),
-        Some(ttl) if ttl > 0.0 && ttl <= MOST => Ok(Expiry::At(now + (ttl * 1000.0).ceil() as Millis)),
+        None => Ok(None),
+        Some(ttl) if ttl > 0.0 && ttl <= MOST => Ok(Some(now + (ttl * 1000.0).ceil() as Millis)),
         Some(ttl) => Err(Failure::new(
             "RangeError",
             format!(

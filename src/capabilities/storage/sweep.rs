@@ -1,11 +1,12 @@
 //! Giving back the room of values that have expired.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::runtime::failure::Failure;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Tenants, Usage};
-use crate::store::{Connection, Store, numbered};
+use crate::store::{Connection, Kind, Statements, Store, numbered, together};
 
 /// Keys that one round removes. A write adds one key at most, so a tenant that
 /// writes stays ahead of what expires, and no write pays for much of it.
@@ -18,36 +19,54 @@ static DELETE: LazyLock<String> = LazyLock::new(|| {
     format!("DELETE FROM storage WHERE tenant = $1 AND key IN ({}) RETURNING bytes", numbered(2..ROUND + 2))
 });
 
+/// Looks each of some keys up, and some others that have expired. PostgreSQL would
+/// go through all keys of the tenant for `key IN (…)`, so long as it does not know
+/// how many there are.
+static LOOKS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new([together::MOST, 8, 1], |keys, kind| {
+        let keys: Vec<String> = (1..=keys).map(|number| format!("({})", kind.place(number))).collect();
+        let place = |after: usize| kind.place(keys.len() + after);
+        // In the order of their places, for those without a number.
+        format!(
+            "WITH wanted (key) AS (VALUES {})
+             SELECT key, (SELECT bytes FROM storage s WHERE s.tenant = {} AND s.key = wanted.key), CAST(0 AS BIGINT)
+             FROM wanted
+             UNION ALL
+             SELECT * FROM (
+                 SELECT key, bytes, CAST(1 AS BIGINT) FROM storage WHERE tenant = {} AND expires_at <= {}
+                 ORDER BY expires_at LIMIT {}) AS expired",
+            keys.join(", "),
+            place(1),
+            place(2),
+            place(3),
+            place(4)
+        )
+    })
+});
+
 /// What a write meets.
+#[derive(Default)]
 pub struct Met {
-    /// The value that it replaces, with its bytes and when it expires or did.
-    pub replaced: Option<(i64, Option<Millis>)>,
+    /// Bytes of the values that it replaces, by their keys.
+    pub replaced: HashMap<String, i64>,
     /// Other keys, which have expired: some for [`remove`].
     pub expired: Vec<String>,
 }
 
-/// With one query, for each write asks it.
-pub async fn look(connection: &mut Connection, tenant: &str, key: &str, now: Millis) -> sqlx::Result<Met> {
-    let found: Vec<(String, i64, Option<Millis>)> = sqlx::query_as(
-        "SELECT key, bytes, expires_at FROM storage WHERE tenant = $1 AND key = $2
-         UNION ALL
-         SELECT * FROM (
-             SELECT key, bytes, expires_at FROM storage
-             WHERE tenant = $1 AND expires_at <= $3 AND key <> $2
-             ORDER BY expires_at LIMIT $4) AS expired",
-    )
-    .bind(tenant)
-    .bind(key)
-    .bind(now)
-    .bind(ROUND as i64)
-    .fetch_all(connection)
-    .await?;
-    let mut met = Met { replaced: None, expired: Vec::new() };
-    for (found, bytes, expires_at) in found {
-        if found == key {
-            met.replaced = Some((bytes, expires_at));
-        } else {
-            met.expired.push(found);
+/// With one query, for each write asks it. Of [`together::MOST`] keys at most.
+pub async fn look(connection: &mut Connection, tenant: &str, keys: &[&str], now: Millis) -> sqlx::Result<Met> {
+    let (sql, size) = LOOKS.for_all(Kind::of(connection), keys.len());
+    let again = keys.last().into_iter().cycle();
+    let query =
+        keys.iter().chain(again).take(size).fold(sqlx::query_as(sql), |query, key| query.bind((*key).to_owned()));
+    let query = query.bind(tenant.to_owned()).bind(tenant.to_owned()).bind(now).bind(ROUND as i64);
+    let found: Vec<(String, Option<i64>, i64)> = query.fetch_all(connection).await?;
+    let mut met = Met::default();
+    for (key, bytes, has_expired) in found {
+        if has_expired == 0 {
+            met.replaced.extend(bytes.map(|bytes| (key, bytes)));
+        } else if !keys.contains(&key.as_str()) {
+            met.expired.push(key);
         }
     }
     Ok(met)

@@ -359,6 +359,37 @@ async fn concurrent_writes_do_not_pass_a_limit_together(kind: Kind) {
     assert_eq!(fixture.usage("a").await.items, 10);
 }
 
+async fn values_that_are_written_at_once_are_each_as_if_alone(kind: Kind) {
+    let fixture = Fixture::new(kind).await;
+    let space = fixture.limited("a", Quotas { storage_keys: 90, ..Quotas::default() });
+    for n in 0..40 {
+        space.put_text(&format!("ended-{n}"), "1", Some(1.0)).await.unwrap();
+        space.put_text(&format!("k{n}"), "\"replaced\"", Some(1.0 + f64::from(n % 2))).await.unwrap();
+    }
+    fixture.clock.advance(1000);
+    let small = (0..80).map(|n| space.set(format!("k{n}"), n.to_string(), (n % 3 == 0).then_some(9.0)));
+    let again = (0..80).map(|n| space.set(format!("k{n}"), n.to_string(), None));
+    let large = (0..2).map(|n| space.set(format!("large-{n}"), format!("\"{}\"", "x".repeat(20_000)), None));
+    let b = fixture.space("b");
+    let (all, other) = tokio::join!(
+        futures_util::future::join_all(small.chain(again).chain(large)),
+        b.set("k1".into(), "\"b\"".into(), None)
+    );
+    assert!(all.iter().all(Result::is_ok) && other.is_ok(), "{all:?}");
+    assert_eq!(fixture.usage("a").await.items, 82);
+    for n in 0..80 {
+        assert_eq!(space.text(&format!("k{n}")).await, Some(n.to_string()));
+    }
+    assert_eq!(b.text("k1").await.as_deref(), Some("\"b\""));
+
+    let more = (0..40).map(|n| space.set(format!("more-{n}"), "1".into(), None));
+    let written = futures_util::future::join_all(more).await;
+    assert_eq!(written.iter().filter(|written| written.is_ok()).count(), 8);
+    let refused = written.into_iter().find_map(Result::err).unwrap();
+    assert!(refused.message.contains("quotas.storage_keys"), "{refused:?}");
+    assert_eq!(fixture.usage("a").await.items, 90);
+}
+
 async fn what_was_answered_is_there_after_opening_again(kind: Kind) {
     let database = Lasting::new(kind).await;
     let limits = Arc::new(Limits::default());
@@ -402,6 +433,7 @@ on_both_databases!(
     expired_values_take_no_room_from_new_ones,
     sweeping_removes_what_has_expired_and_nothing_else,
     concurrent_writes_do_not_pass_a_limit_together,
+    values_that_are_written_at_once_are_each_as_if_alone,
     concurrent_writes_lose_nothing,
     what_was_answered_is_there_after_opening_again,
     hosts_that_share_a_database_write_by_turns,
