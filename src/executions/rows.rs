@@ -53,7 +53,7 @@ pub struct Saved {
 const COLUMNS: usize = 25;
 
 static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new([32, 4, 1], |rows, kind| {
+    Statements::new(|rows, kind| {
         format!(
             "INSERT INTO executions (tenant, id, script_id, script, version, triggered_by, user_id, trace_id, status,
              started_at, ended_at, queue_us, duration_us, fuel, memory_bytes, host_calls, error, result, result_bytes,

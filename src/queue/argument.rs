@@ -11,11 +11,18 @@ use super::claim::Claimed;
 use crate::store::clock::{Millis, rfc3339};
 use crate::store::{Connection, Kind, Statements, Store};
 
-/// A query for each event: of a list, PostgreSQL may take it that all events of
-/// the tenant are as quickly read, so long as it does not know how many there are.
+/// The first event from each id on, which is the one with the id or another. So
+/// long as PostgreSQL does not know how many events there are, it takes all of the
+/// tenant's to be as quickly read as one by its key; but in the order of their ids
+/// they are read by the key alone.
 static EVENTS: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new([32, 4, 1], |events, _| {
-        let one = |place| format!("SELECT id, name, data, created_at FROM outbox WHERE tenant = $1 AND id = ${place}");
+    Statements::new(|events, _| {
+        let one = |place| {
+            format!(
+                "SELECT * FROM (SELECT id, name, data, created_at FROM outbox WHERE tenant = $1 AND id >= ${place}
+                 ORDER BY id LIMIT 1) AS e{place}"
+            )
+        };
         (2..events + 2).map(one).collect::<Vec<_>>().join(" UNION ALL ")
     })
 });

@@ -174,13 +174,15 @@ async fn promote(connection: &mut Connection, now: Millis) -> sqlx::Result<()> {
 }
 
 /// Tenants that have jobs waiting, after one. Goes from one to the next in the
-/// index, however many jobs each has.
+/// index, however many jobs each has: asked for MIN(tenant), PostgreSQL would go
+/// through all of them, so long as it does not know how many there are.
 async fn waiting(connection: &mut Connection, after: &str, most: usize) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar(
         "WITH RECURSIVE found (tenant) AS (
-             SELECT (SELECT MIN(tenant) FROM jobs WHERE state = 'waiting' AND tenant > $1)
+             SELECT (SELECT tenant FROM jobs WHERE state = 'waiting' AND tenant > $1 ORDER BY tenant LIMIT 1)
              UNION ALL
-             SELECT (SELECT MIN(jobs.tenant) FROM jobs WHERE state = 'waiting' AND jobs.tenant > found.tenant)
+             SELECT (SELECT jobs.tenant FROM jobs WHERE state = 'waiting' AND jobs.tenant > found.tenant
+                     ORDER BY jobs.tenant LIMIT 1)
              FROM found WHERE found.tenant IS NOT NULL)
          SELECT tenant FROM found WHERE tenant IS NOT NULL LIMIT $2",
     )

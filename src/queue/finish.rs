@@ -20,7 +20,7 @@ use crate::triggers::events::Told;
 /// Bytes that a job's error may have.
 const ERROR: usize = 4 << 10;
 static DELETES: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new([32, 4, 1], |jobs, _| {
+    Statements::new(|jobs, _| {
         format!(
             "DELETE FROM jobs WHERE tenant = $1 AND host = $2 AND state = 'running' AND id IN ({}) RETURNING id",
             numbered(3..jobs + 3)

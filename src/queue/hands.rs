@@ -53,6 +53,13 @@ impl Hands {
         self.freed.notified().await;
     }
 
+    /// Waits until there are no more jobs than this.
+    pub async fn eased(&self, jobs: usize) {
+        while self.jobs() > jobs {
+            self.freed().await;
+        }
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -107,7 +107,7 @@ async fn insert_all(
 const COLUMNS: usize = 20;
 
 static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new([32, 4, 1], |rows, kind| {
+    Statements::new(|rows, kind| {
         format!(
             "INSERT INTO jobs (tenant, id, script, triggered_by, entry, version, input, cause, depth, caller, state,
              priority, run_at, order_key, dedup_key, attempt, attempts, bytes, created_at, changed_at) VALUES {}

@@ -27,6 +27,9 @@ use crate::tenant::quota::Quota;
 
 /// How often a host looks for jobs that nobody told it of.
 const POLL: Duration = Duration::from_secs(1);
+/// How long a host with its hands full works off half of them before it looks for
+/// more: a look costs as much as several short jobs.
+const BREATH: Duration = Duration::from_millis(5);
 /// Jobs of a tenant that one transaction finishes: it holds up others.
 const PART: usize = 64;
 /// How often old dead letters are looked for.
@@ -121,8 +124,8 @@ impl Crew {
         let mut after = String::new();
         let mut pause = Pause::default();
         while !*stopping.borrow() {
-            // Whether more may wait than there was room for.
-            let (mut more, mut wait) = (true, POLL);
+            // Whether more may wait than there was room for, and whether it does, or so.
+            let (mut more, mut left, mut wait) = (true, false, POLL);
             let room = self.settings.concurrency.saturating_sub(self.hands.jobs());
             if room > 0 {
                 match self.claim(room, &after).await {
@@ -130,6 +133,7 @@ impl Crew {
                         pause = Pause::default();
                         // A tenant may have more than it had room for.
                         more = found.full || !found.jobs.is_empty();
+                        left = found.full || found.jobs.len() >= room;
                         after = found.last;
                         wait = found.wait;
                         for job in found.jobs {
@@ -146,11 +150,16 @@ impl Crew {
             }
             // Their tasks are of no use any more.
             while attempts.try_join_next().is_some() {}
+            let half = self.hands.jobs() / 2;
             tokio::select! {
                 _ = stopping.changed() => {}
                 () = self.queue.0.wake.woken(), if !self.is_failing() => {}
                 () = self.hands.freed(), if more => {}
                 () = tokio::time::sleep(wait) => {}
+            }
+            if left && !*stopping.borrow() {
+                // Err where that took longer.
+                let _ = tokio::time::timeout(BREATH, self.hands.eased(half)).await;
             }
         }
         while attempts.join_next().await.is_some() {}

@@ -4,8 +4,14 @@ use std::ops::Range;
 
 use super::Kind;
 
+/// The numbers of rows that there is a text for. Few have to be prepared, and most
+/// batches take a few statements.
+const SIZES: [usize; 4] = [MOST, 16, 4, 1];
+/// Rows of one statement.
+pub const MOST: usize = 64;
+
 /// A statement, as a text for each of a few numbers of rows, for both databases.
-pub struct Statements([Text; 3]);
+pub struct Statements([Text; SIZES.len()]);
 
 struct Text {
     rows: usize,
@@ -23,9 +29,9 @@ impl Text {
 }
 
 impl Statements {
-    /// `text` makes the one for so many rows. `sizes` go down to 1.
-    pub fn new(sizes: [usize; 3], text: impl Fn(usize, Kind) -> String) -> Statements {
-        Statements(sizes.map(|rows| Text {
+    /// `text` makes the one for so many rows.
+    pub fn new(text: impl Fn(usize, Kind) -> String) -> Statements {
+        Statements(SIZES.map(|rows| Text {
             rows,
             sqlite: text(rows, Kind::Sqlite),
             postgres: text(rows, Kind::Postgres),
@@ -69,20 +75,22 @@ mod tests {
 
     #[test]
     fn rows_go_in_as_few_parts_as_there_are_texts_for() {
-        let statements = Statements::new([4, 2, 1], |rows, kind| format!("{rows} {kind:?}"));
-        let rows: Vec<usize> = (0..11).collect();
+        let statements = Statements::new(|rows, kind| format!("{rows} {kind:?}"));
+        let rows: Vec<usize> = (0..102).collect();
         let parts: Vec<_> = statements.split(Kind::Postgres, &rows).collect();
-        let expected: [(&str, &[usize]); 4] = [
-            ("4 Postgres", &[0, 1, 2, 3]),
-            ("4 Postgres", &[4, 5, 6, 7]),
-            ("2 Postgres", &[8, 9]),
-            ("1 Postgres", &[10]),
+        let expected: [(&str, &[usize]); 6] = [
+            ("64 Postgres", &rows[..64]),
+            ("16 Postgres", &rows[64..80]),
+            ("16 Postgres", &rows[80..96]),
+            ("4 Postgres", &rows[96..100]),
+            ("1 Postgres", &[100]),
+            ("1 Postgres", &[101]),
         ];
         assert_eq!(parts, expected);
         assert_eq!(statements.split(Kind::Sqlite, &rows[..0]).count(), 0);
         assert_eq!(statements.one(Kind::Sqlite), "1 Sqlite");
-        let for_all = [1, 2, 3, 4, 5].map(|rows| statements.for_all(Kind::Postgres, rows).1);
-        assert_eq!(for_all, [1, 2, 4, 4, 4]);
+        let for_all = [1, 2, 4, 5, 17, 64, 65].map(|rows| statements.for_all(Kind::Postgres, rows).1);
+        assert_eq!(for_all, [1, 4, 4, 16, 64, 64, 64]);
         assert_eq!(numbered(2..5), "$2, $3, $4");
     }
 }

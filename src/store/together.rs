@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Writes of one transaction: it holds up others.
-pub const MOST: usize = 64;
+/// Writes of one transaction: it holds up others. One statement is enough for them.
+pub const MOST: usize = super::statements::MOST;
 
 /// By tenant, what waits for a write that is under way. Cheap to clone.
 pub struct Together<T, R>(Arc<Mutex<Tenants<T, R>>>);

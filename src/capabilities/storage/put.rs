@@ -32,7 +32,7 @@ pub struct Put {
 }
 
 static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new([32, 4, 1], |rows, kind| {
+    Statements::new(|rows, kind| {
         format!(
             "INSERT INTO storage (tenant, key, value, expires_at, bytes) VALUES {}
              ON CONFLICT (tenant, key) DO UPDATE SET

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use crate::runtime::failure::Failure;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Tenants, Usage};
-use crate::store::{Connection, Kind, Statements, Store, numbered, together};
+use crate::store::{Connection, Kind, Statements, Store, numbered};
 
 /// Keys that one round removes. A write adds one key at most, so a tenant that
 /// writes stays ahead of what expires, and no write pays for much of it.
@@ -23,7 +23,7 @@ static DELETE: LazyLock<String> = LazyLock::new(|| {
 /// go through all keys of the tenant for `key IN (…)`, so long as it does not know
 /// how many there are.
 static LOOKS: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new([together::MOST, 8, 1], |keys, kind| {
+    Statements::new(|keys, kind| {
         let keys: Vec<String> = (1..=keys).map(|number| format!("({})", kind.place(number))).collect();
         let place = |after: usize| kind.place(keys.len() + after);
         // In the order of their places, for those without a number.

@@ -44,7 +44,7 @@ pub async fn insert(connection: &mut Connection, tenant: &str, event: &Event, by
 const COLUMNS: usize = 15;
 
 static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new([32, 4, 1], |rows, kind| {
+    Statements::new(|rows, kind| {
         format!(
             "INSERT INTO outbox (tenant, id, name, data, source, script, execution, user_id, cause, depth, dedup_key,
              deliver_at, created_at, bytes, lifecycle) VALUES {}",

@@ -174,11 +174,8 @@ pub struct Tick {
     pub job: Option<String>,
 }
 
-/// Rows of one statement.
-const SIZES: [usize; 3] = [64, 8, 1];
-
 static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new(SIZES, |rows, kind| {
+    Statements::new(|rows, kind| {
         format!(
             "INSERT INTO ticks (tenant, script, tick, fate, reason, job, settled_at) VALUES {}
              ON CONFLICT (tenant, script, tick) DO NOTHING RETURNING script, tick",
@@ -188,7 +185,7 @@ static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
 });
 
 static UPDATES: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new(SIZES, |rows, kind| {
+    Statements::new(|rows, kind| {
         // Columns of VALUES have these names on both databases.
         format!(
             "UPDATE schedules SET settled_to = v.column3, next_at = v.column4 FROM (VALUES {}) AS v
