@@ -281,8 +281,8 @@ async fn live(
     .await
 }
 
-/// A script's time to live as a time; None where it gave none. At most ten years: a longer one is a
-/// mistake of units.
+/// A script's time to live as a time; None where it gave none. At most ten years:
+/// a longer one is a mistake of units.
 fn expiry(ttl: Option<f64>, now: Millis) -> Result<Option<Millis>, Failure> {
     const MOST: f64 = 10.0 * 365.25 * 24.0 * 3600.0;
     match ttl {

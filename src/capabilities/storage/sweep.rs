@@ -53,7 +53,7 @@ pub struct Met {
     pub expired: Vec<String>,
 }
 
-/// With one query, for each write asks it. Of [`together::MOST`] keys at most.
+/// With one query, for each write asks it. Of [`MOST`](crate::store::together::MOST) keys at most.
 pub async fn look(connection: &mut Connection, tenant: &str, keys: &[&str], now: Millis) -> sqlx::Result<Met> {
     let (sql, size) = LOOKS.for_all(Kind::of(connection), keys.len());
     let again = keys.last().into_iter().cycle();
