@@ -185,6 +185,112 @@ const EDITS: &[Edit] = &[
                   s->token.u.num.val = js_float64(js_atod((const char *)p_start, NULL, 10, 0, &memory));\n        }\n    }\n    *pp = p;\n",
         times: 1,
     },
+    // From here on: what a snapshot holds lasts as long as its calls, so it is not
+    // counted who refers to it. Counting changes each page that a call only reads,
+    // twenty of thirty, and every one that has changed is copied anew after the call.
+    Edit {
+        why: "how a reference is counted: from a number on, not at all",
+        find: "static JSValue js_dup(JSValueConst v)\n{\n    if (JS_VALUE_HAS_REF_COUNT(v)) {\n        JSRefCountHeader *p = (JSRefCountHeader *)JS_VALUE_GET_PTR(v);\n        p->ref_count++;\n",
+        replace: "#define AIRLOCK_LASTING 0x20000000\n#define airlock_hold(header)                                    \\\n            do {                                                \\\n                if ((header)->ref_count < AIRLOCK_LASTING)      \\\n                    (header)->ref_count++;                      \\\n            } while (0)\n/* Whether that was the last. */\n#define airlock_drop(header)                                    \\\n            ((header)->ref_count < AIRLOCK_LASTING && --(header)->ref_count <= 0)\n\nstatic JSValue js_dup(JSValueConst v)\n{\n    if (JS_VALUE_HAS_REF_COUNT(v)) {\n        JSRefCountHeader *p = (JSRefCountHeader *)JS_VALUE_GET_PTR(v);\n        airlock_hold(p);\n",
+        times: 1,
+    },
+    Edit {
+        why: "the same for a value that is given up",
+        find: "        if (--p->ref_count <= 0) {\n            js_free_value_rt(rt, v);\n",
+        replace: "        if (airlock_drop(p)) {\n            js_free_value_rt(rt, v);\n",
+        times: 1,
+    },
+    Edit {
+        why: "a string that is given up",
+        find: "    if (--str->header.ref_count <= 0)\n        js_free_string0(rt, str);\n",
+        replace: "    if (airlock_drop(&str->header))\n        js_free_string0(rt, str);\n",
+        times: 1,
+    },
+    Edit {
+        why: "a string that a part of it holds",
+        find: "// chars -> bytes\n        p->header.ref_count++;\n",
+        replace: "// chars -> bytes\n        airlock_hold(&p->header);\n",
+        times: 1,
+    },
+    Edit {
+        why: "an atom",
+        find: "        p = rt->atom_array[v];\n        p->header.ref_count++;\n",
+        replace: "        p = rt->atom_array[v];\n        airlock_hold(&p->header);\n",
+        times: 2,
+    },
+    Edit {
+        why: "an atom that is found for a string",
+        find: "if (!__JS_AtomIsConst(i))\n                    p->header.ref_count++;\n",
+        replace: "if (!__JS_AtomIsConst(i))\n                    airlock_hold(&p->header);\n",
+        times: 1,
+    },
+    Edit {
+        why: "and for bytes",
+        find: "if (!__JS_AtomIsConst(i))\n                p->header.ref_count++;\n",
+        replace: "if (!__JS_AtomIsConst(i))\n                airlock_hold(&p->header);\n",
+        times: 1,
+    },
+    Edit {
+        why: "a string that was an atom itself; that one is not freed",
+        find: "            if (__JS_AtomIsConst(i))\n                str->header.ref_count--;\n",
+        replace: "            if (__JS_AtomIsConst(i))\n                (void)airlock_drop(&str->header);\n",
+        times: 1,
+    },
+    Edit {
+        why: "an atom that is given up",
+        find: "    if (--p->header.ref_count > 0)\n        return;\n    JS_FreeAtomStruct(rt, p);\n",
+        replace: "    if (!airlock_drop(&p->header))\n        return;\n    JS_FreeAtomStruct(rt, p);\n",
+        times: 1,
+    },
+    Edit {
+        why: "a shape",
+        find: "    sh->header.ref_count++;\n    return sh;\n",
+        replace: "    airlock_hold(&sh->header);\n    return sh;\n",
+        times: 1,
+    },
+    Edit {
+        why: "a shape that is given up",
+        find: "    if (unlikely(--sh->header.ref_count <= 0)) {\n        js_free_shape0(rt, sh);\n",
+        replace: "    if (unlikely(airlock_drop(&sh->header))) {\n        js_free_shape0(rt, sh);\n",
+        times: 1,
+    },
+    Edit {
+        why: "a context",
+        find: "    ctx->header.ref_count++;\n    return ctx;\n",
+        replace: "    airlock_hold(&ctx->header);\n    return ctx;\n",
+        times: 1,
+    },
+    Edit {
+        why: "a context that is given up",
+        find: "    if (--ctx->header.ref_count > 0)\n        return;\n",
+        replace: "    if (!airlock_drop(&ctx->header))\n        return;\n",
+        times: 1,
+    },
+    Edit {
+        why: "a variable that functions share",
+        find: "var_ref->header.ref_count++;",
+        replace: "airlock_hold(&var_ref->header);",
+        times: 6,
+    },
+    Edit {
+        why: "a variable that is given up",
+        find: "        if (--var_ref->header.ref_count == 0) {\n",
+        replace: "        if (airlock_drop(&var_ref->header)) {\n",
+        times: 1,
+    },
+    Edit {
+        why: "a function's code",
+        find: "    b->header.ref_count++;\n",
+        replace: "    airlock_hold(&b->header);\n",
+        times: 1,
+    },
+    Edit {
+        why: "lets all that there is last (guest/src/load.rs); but a shape that one object has alone is changed in \
+              place, and a shared one copied",
+        find: "void JS_RunGC(JSRuntime *rt)\n{\n",
+        replace: "static void airlock_settle_string(JSValueConst value)\n{\n    if (JS_VALUE_GET_TAG(value) == JS_TAG_STRING)\n        JS_VALUE_GET_STRING(value)->header.ref_count = 2 * AIRLOCK_LASTING;\n}\n\nvoid airlock_settle(JSRuntime *rt)\n{\n    struct list_head *el;\n\n    list_for_each(el, &rt->gc_obj_list) {\n        JSGCObjectHeader *p = list_entry(el, JSGCObjectHeader, link);\n        if (p->gc_obj_type != JS_GC_OBJ_TYPE_SHAPE || p->ref_count > 1)\n            p->ref_count = 2 * AIRLOCK_LASTING;\n        if (p->gc_obj_type == JS_GC_OBJ_TYPE_FUNCTION_BYTECODE) {\n            JSFunctionBytecode *b = (JSFunctionBytecode *)p;\n            for (int i = 0; i < b->cpool_count; i++)\n                airlock_settle_string(b->cpool[i]);\n        } else if (p->gc_obj_type == JS_GC_OBJ_TYPE_JS_OBJECT) {\n            JSObject *o = (JSObject *)p;\n            for (int i = 0; i < o->shape->prop_count; i++) {\n                if ((o->shape->prop[i].flags & JS_PROP_TMASK) == JS_PROP_NORMAL)\n                    airlock_settle_string(o->prop[i].u.value);\n            }\n            if (o->class_id == JS_CLASS_ARRAY && o->fast_array) {\n                for (uint32_t i = 0; i < o->u.array.count; i++)\n                    airlock_settle_string(o->u.array.u.values[i]);\n            }\n        }\n    }\n    for (int i = 0; i < rt->atom_size; i++) {\n        JSAtomStruct *p = rt->atom_array[i];\n        if (!atom_is_free(p))\n            p->header.ref_count = 2 * AIRLOCK_LASTING;\n    }\n}\n\nvoid JS_RunGC(JSRuntime *rt)\n{\n",
+        times: 1,
+    },
     // From here on: QuickJS notes positions at calls and throws only. Errors of
     // a property of undefined or an unknown name would show the function's
     // first line.

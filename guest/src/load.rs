@@ -24,6 +24,14 @@ const GC_THRESHOLD: usize = 4 << 20;
 /// share: a tenth of a short call. The room is zero, which costs a snapshot nothing.
 const ROOM: usize = 512 << 10;
 
+const BUILTINS: wipe::Text = wipe::text!("builtins.js");
+
+unsafe extern "C" {
+    /// Whatever the runtime holds now is there for good, and not counted any more
+    /// (guest/build/quickjs.rs).
+    fn airlock_settle(runtime: *mut qjs::JSRuntime);
+}
+
 /// The buffer for the request of `load`.
 #[unsafe(export_name = "airlock_alloc")]
 extern "C" fn alloc(length: usize) -> *mut u8 {
@@ -80,7 +88,7 @@ fn run(request: &[u8]) -> std::result::Result<Vec<String>, ScriptError> {
     let runtime = Runtime::new(config).map_err(|error| broken(error.to_string()))?;
     let loaded = runtime.context().with(|ctx| {
         let describe = |ctx: &Ctx<'_>| errors::describe(ctx, &ctx.catch());
-        let (refuse, receive) = prepare(&ctx).map_err(|_| describe(&ctx))?;
+        let (refuse, receive) = prepare(&ctx, text("source")).map_err(|_| describe(&ctx))?;
         invoke::limit_memory(&ctx, memory);
         let entries =
             evaluate(&ctx, text("name"), text("kind"), text("source"), &names).map_err(|error| match error {
@@ -96,14 +104,18 @@ fn run(request: &[u8]) -> std::result::Result<Vec<String>, ScriptError> {
     });
     let (refuse, receive, entries) = loaded?;
     let found = entries.keys().cloned().collect();
-    runtime.context().with(|ctx| ctx.run_gc());
+    runtime.context().with(|ctx| {
+        ctx.run_gc();
+        // SAFETY: the runtime is alive as long as the context.
+        unsafe { airlock_settle(errors::raw_runtime(&ctx)) };
+    });
     LOADED.set(Some(Loaded { runtime, entries, refuse, receive }));
     Ok(found)
 }
 
 /// Installs what scripts see, and answers the function that throws for what is
 /// not JSON, and the one that completes a request.
-fn prepare(ctx: &Ctx<'_>) -> Result<(Persistent<Function<'static>>, Persistent<Function<'static>>)> {
+fn prepare(ctx: &Ctx<'_>, source: &str) -> Result<(Persistent<Function<'static>>, Persistent<Function<'static>>)> {
     ctx.globals().remove("Javy")?;
     invoke::track_rejections(ctx);
     let shared = Object::new(ctx.clone())?;
@@ -115,6 +127,7 @@ fn prepare(ctx: &Ctx<'_>) -> Result<(Persistent<Function<'static>>, Persistent<F
         let install: Function = ctx.eval_with_options(wipe::take(capability.script), options)?;
         install.call::<_, ()>((native, shared.clone()))?;
     }
+    ctx.eval::<Function, _>(wipe::take(BUILTINS))?.call::<_, ()>((source,))?;
     let (refuse, receive): (Function, Function) = (shared.get("refuse")?, shared.get("receive")?);
     Ok((Persistent::save(ctx, refuse), Persistent::save(ctx, receive)))
 }
