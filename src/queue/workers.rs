@@ -125,8 +125,8 @@ impl Crew {
         let mut pause = Pause::default();
         while !*stopping.borrow() {
             // Whether more may wait than there was room for, and whether it does, or so.
-            let (mut more, mut left, mut wait) = (true, false, POLL);
             let room = self.settings.concurrency.saturating_sub(self.hands.jobs());
+            let (mut more, mut left, mut wait) = (true, room == 0, POLL);
             if room > 0 {
                 match self.claim(room, &after).await {
                     Ok(found) => {
