@@ -200,6 +200,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    if std::env::args().any(|argument| argument == "--list") {
+        return Ok(());
+    }
     let data = tempfile::tempdir()?;
     // The sandbox alone, as of the peers; benches/serve.rs measures the record too.
     let executions = ExecutionSettings { record: false, ..ExecutionSettings::default() };
