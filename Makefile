@@ -17,7 +17,7 @@ export CARGO_TARGET_DIR
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # Clippy as the compiler of what is built and tested. `cargo clippy` would compile
-# all dependencies once more, for nothing but their types: half of a cold run.
+# all dependencies once more, for nothing but their types: two fifths of a cold run.
 LINTED := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=--deny__CLIPPY_HACKERY__warnings
 
 .PHONY: run test test-api test-faults bench install

@@ -21,7 +21,7 @@ use airlock::tenant::quota::Quotas;
 use airlock::tenant::{Execution, Identity, Script, Tenant};
 use sqlx::{Connection, PgConnection, Row};
 
-use support::bar;
+use support::{bar, is_listing, median};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -149,10 +149,7 @@ async fn compare(mut one: Asked<'_>, mut other: Asked<'_>, times: u32) -> Result
         rounds[0].push(one.time(times).await?);
         rounds[1].push(other.time(times).await?);
     }
-    Ok(rounds.map(|mut times| {
-        times.sort();
-        times[ROUNDS / 2]
-    }))
+    Ok(rounds.map(median))
 }
 
 /// The program's own.
@@ -161,7 +158,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    if std::env::args().any(|argument| argument == "--list") {
+    if is_listing() {
         return Ok(());
     }
     let data = tempfile::tempdir()?;

@@ -22,7 +22,7 @@ use airlock::settings::Settings;
 use airlock::tenant::User;
 use airlock::triggers::events::{New, Publisher};
 use futures_util::future::join_all;
-use support::bar;
+use support::{bar, is_listing, median};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -125,19 +125,13 @@ fn peer(queue: &str, url: &str) -> Result<f64> {
     answer["rate"].as_f64().ok_or_else(|| format!("{queue} has no rate").into())
 }
 
-/// 0 of none.
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates.get(rates.len() / 2).copied().unwrap_or_default()
-}
-
 /// The program's own.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    if std::env::args().any(|argument| argument == "--list") {
+    if is_listing() {
         return Ok(());
     }
     // One that is named is measured alone, once, to be looked at.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::bar;
+use support::{bar, is_listing, median};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -164,11 +164,7 @@ impl Server {
 
     /// The middle of the rounds.
     fn median(&self) -> Measured {
-        let middle = |of: fn(&Measured) -> f64| {
-            let mut all: Vec<f64> = self.measured.iter().map(of).collect();
-            all.sort_by(f64::total_cmp);
-            all[all.len() / 2]
-        };
+        let middle = |of: fn(&Measured) -> f64| median(self.measured.iter().map(of).collect());
         Measured { rate: middle(|one| one.rate), p99: middle(|one| one.p99) }
     }
 }
@@ -184,7 +180,7 @@ fn milliseconds(text: &str) -> Option<f64> {
 }
 
 fn main() -> Result<()> {
-    if std::env::args().any(|argument| argument == "--list") {
+    if is_listing() {
         return Ok(());
     }
     let place = tempfile::tempdir()?;
