@@ -1,7 +1,6 @@
 //! Executions whose end is written by somebody else than the recorder: those of
 //! jobs, in one transaction with what becomes of the job.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Executions;
@@ -72,7 +71,7 @@ impl Ending {
             }
         }
         let Some(executions) = executions else { return Ok(()) };
-        let saved = rows::save(&mut *connection, tenant, now, Arc::new(work)).await?;
+        let saved = rows::save(&mut *connection, tenant, now, &work).await?;
         if saved.usage.is_some_and(|usage| is_over(&executions.0.settings, tenant, usage)) {
             executions.0.over.notify_one();
         }

@@ -15,16 +15,16 @@ use super::live::Registry;
 use super::model::{Execution, Status};
 use super::query::json;
 use super::retention::is_over;
-use super::rows::{self, Chunk, Row, Saved, Work};
+use super::rows::{self, Chunk, Row, Work};
 use super::{NOT_RECORDED, Running};
 use crate::metrics::Metrics;
 use crate::settings::ExecutionSettings;
 use crate::store::clock::{Millis, millis};
-use crate::store::{Store, plain};
+use crate::store::{Store, is_refusal, plain};
 use crate::triggers::events::{Failed, Outbox, Told};
 
 /// How long what has ended may wait for more, to be written with it.
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(250);
 /// How long the queue is left alone after a look into it. A call that ends would
 /// else wake this task, which costs the call as much as half of a short script.
 const REST: Duration = Duration::from_millis(20);
@@ -152,64 +152,77 @@ impl Recorder {
 
     /// Writes all of it. Answers what is to be tried again.
     async fn write(&self, ended: Vec<Ended>, running: Vec<Arc<Running>>) -> Vec<Ended> {
-        let parts = parts(ended, running).into_iter().map(|part| self.write_part(part));
+        let parts = parts(ended, running).into_iter().map(|part| self.write_parts(part));
         // As many at once as the database has connections that write, or so.
         let failed: Vec<_> = stream::iter(parts.collect::<Vec<_>>()).buffer_unordered(8).collect().await;
         failed.into_iter().flatten().collect()
     }
 
-    async fn write_part(&self, part: Part) -> Vec<Ended> {
-        let Part { tenant, mut ended, running } = part;
-        let work = Arc::new(work(&ended, &running, self.store.now()));
-        let saved: sqlx::Result<Saved> = {
-            let (work, of, now) = (work.clone(), tenant.clone(), self.store.now());
-            let (events, told) = (self.events.clone(), told(&ended));
-            let save = self.store.write(&tenant, move |connection| {
+    /// Writes a part, or what the database takes of it. Answers what is to be tried
+    /// again.
+    async fn write_parts(&self, part: Part) -> Vec<Ended> {
+        let (mut parts, mut failed) = (vec![part], Vec::new());
+        while let Some(mut part) = parts.pop() {
+            let Err(reason) = self.write_part(&part).await else { continue };
+            // Of some of them, which the others do not go with.
+            if is_refusal(&reason) && part.ended.len() + part.running.len() > 1 {
+                let ended = part.ended.split_off(part.ended.len() / 2);
+                let running = part.running.split_off(part.running.len().div_ceil(2));
+                parts.push(Part { tenant: part.tenant.clone(), ended, running });
+                parts.push(part);
+                continue;
+            }
+            let Part { tenant, mut ended, .. } = part;
+            // The store says that it fails, and the counts what was left out for it.
+            tracing::debug!(%reason, tenant_id = tenant, executions = ended.len(), "recording executions failed");
+            let again = |ended: &mut Ended| {
+                ended.attempts += 1;
+                let again = ended.attempts < ATTEMPTS;
+                if !again {
+                    self.load.left_out.fetch_add(1, Ordering::Relaxed);
+                    self.load.bytes.fetch_sub(ended.bytes, Ordering::Relaxed);
+                }
+                again
+            };
+            ended.retain_mut(again);
+            failed.append(&mut ended);
+        }
+        failed
+    }
+
+    async fn write_part(&self, part: &Part) -> sqlx::Result<()> {
+        let Part { tenant, ended, running } = part;
+        let work = work(ended, running, self.store.now());
+        let noted: Vec<Noted> = running.iter().map(|running| Noted::of(running, &work)).collect();
+        let saved = {
+            let (of, now) = (tenant.clone(), self.store.now());
+            let (events, told) = (self.events.clone(), told(ended));
+            self.store.write(tenant, move |connection| {
                 Box::pin(async move {
-                    let saved = rows::save(&mut *connection, &of, now, work).await?;
+                    let saved = rows::save(&mut *connection, &of, now, &work).await?;
                     let mut is_handled = false;
                     for told in told {
                         is_handled |= events.tell(&mut *connection, &of, told).await?;
                     }
                     Ok::<_, sqlx::Error>((saved, is_handled))
                 })
-            });
-            let saved = save.await;
-            if matches!(saved, Ok((_, true))) {
-                self.events.wake();
-            }
-            saved.map(|(saved, _)| saved)
+            })
         };
-        match saved {
-            Ok(saved) => {
-                for running in running {
-                    note(&running, &work);
-                    if saved.cancelled.contains(&running.identity.execution.id) {
-                        running.control.cancel();
-                    }
-                }
-                if saved.usage.is_some_and(|usage| is_over(&self.settings, &tenant, usage)) {
-                    self.over.notify_one();
-                }
-                self.load.bytes.fetch_sub(ended.iter().map(|ended| ended.bytes).sum(), Ordering::Relaxed);
-                Vec::new()
-            }
-            Err(reason) => {
-                // The store says that it fails, and the counts what was left out for it.
-                tracing::debug!(%reason, tenant_id = tenant, executions = ended.len(), "recording executions failed");
-                let again = |ended: &mut Ended| {
-                    ended.attempts += 1;
-                    let again = ended.attempts < ATTEMPTS;
-                    if !again {
-                        self.load.left_out.fetch_add(1, Ordering::Relaxed);
-                        self.load.bytes.fetch_sub(ended.bytes, Ordering::Relaxed);
-                    }
-                    again
-                };
-                ended.retain_mut(again);
-                ended
+        let (saved, is_handled) = saved.await?;
+        if is_handled {
+            self.events.wake();
+        }
+        for (running, noted) in running.iter().zip(noted) {
+            noted.note(running);
+            if saved.cancelled.contains(&running.identity.execution.id) {
+                running.control.cancel();
             }
         }
+        if saved.usage.is_some_and(|usage| is_over(&self.settings, tenant, usage)) {
+            self.over.notify_one();
+        }
+        self.load.bytes.fetch_sub(ended.iter().map(|ended| ended.bytes).sum(), Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -239,15 +252,15 @@ fn parts(ended: Vec<Ended>, running: Vec<Arc<Running>>) -> Vec<Part> {
     let part = |tenant: &str| Part { tenant: tenant.to_owned(), ended: Vec::new(), running: Vec::new() };
     for one in ended {
         let tenant = &one.running.identity.tenant.id;
-        if !tenants.contains_key(tenant) {
-            tenants.insert(tenant.clone(), part(tenant));
-        }
-        if let Some(known) = tenants.get_mut(&one.running.identity.tenant.id) {
-            known.ended.push(one);
-            if known.ended.len() >= PART {
-                let full = std::mem::replace(known, part(&known.tenant));
-                parts.push(full);
-            }
+        let Some(known) = tenants.get_mut(tenant) else {
+            let first = part(tenant);
+            tenants.insert(first.tenant.clone(), Part { ended: vec![one], ..first });
+            continue;
+        };
+        known.ended.push(one);
+        if known.ended.len() >= PART {
+            let full = std::mem::replace(known, part(&known.tenant));
+            parts.push(full);
         }
     }
     for one in running {
@@ -284,7 +297,7 @@ pub fn end(ended: &Ended) -> Row {
     let used = running.control.read();
     let lines = if ended.with_lines { running.lines.bytes() } else { 0 };
     let execution = Execution {
-        status: ended.status.to_string(),
+        status: ended.status.name().to_owned(),
         ended_at: Some(ended.ended_at),
         queue_us: Some(micros(used.waited)),
         duration_us: Some(micros(ended.duration)),
@@ -330,14 +343,31 @@ pub fn chunk_from(running: &Running, first: u64) -> Option<Chunk> {
     })
 }
 
-/// Remembers what is on record of one that runs still.
-fn note(running: &Running, work: &Work) {
-    let id = plain(&running.identity.execution.id);
-    if let Some(row) = work.rows.iter().find(|row| row.execution.id == id) {
-        running.recorded_bytes.store(row.bytes.unsigned_abs(), Ordering::Relaxed);
+/// What will be on record of one that runs still, where it is not there already.
+struct Noted {
+    bytes: Option<u64>,
+    lines: Option<u64>,
+}
+
+impl Noted {
+    fn of(running: &Running, work: &Work) -> Noted {
+        let id = plain(&running.identity.execution.id);
+        let row = work.rows.iter().find(|row| row.execution.id == id);
+        let chunk = work.chunks.iter().find(|chunk| chunk.execution == id);
+        Noted {
+            bytes: row.map(|row| row.bytes.unsigned_abs()),
+            lines: chunk.map(|chunk| (chunk.first + chunk.count).unsigned_abs()),
+        }
     }
-    if let Some(chunk) = work.chunks.iter().find(|chunk| chunk.execution == id) {
-        running.recorded_lines.store((chunk.first + chunk.count).unsigned_abs(), Ordering::Relaxed);
+
+    /// Remembers it.
+    fn note(&self, running: &Running) {
+        if let Some(bytes) = self.bytes {
+            running.recorded_bytes.store(bytes, Ordering::Relaxed);
+        }
+        if let Some(lines) = self.lines {
+            running.recorded_lines.store(lines, Ordering::Relaxed);
+        }
     }
 }
 

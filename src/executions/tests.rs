@@ -447,6 +447,54 @@ async fn a_failing_database_loses_no_more_than_it_must(kind: Kind) {
     assert_eq!(scene.used("acme").await.items, 2);
 }
 
+async fn what_is_on_record_counts_once_whatever_is_new_beside_it(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    for part in [["1", "2", "3", "4"], ["3", "4", "5", "6"]] {
+        part.iter().for_each(|id| scene.ran("acme", id));
+        scene.executions.tick().await;
+    }
+    let mut ids = scene.ids("acme", Filter::default()).await;
+    ids.sort();
+    assert_eq!(ids, ["1", "2", "3", "4", "5", "6"]);
+    let one = scene.used("acme").await;
+    scene.ran("other", "1");
+    scene.executions.tick().await;
+    let each = scene.used("other").await;
+    assert_eq!(one, Usage { items: 6, bytes: 6 * each.bytes });
+}
+
+async fn what_the_database_refuses_takes_nothing_with_it(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let sql = match kind {
+        Kind::Sqlite => {
+            "CREATE TRIGGER refuse BEFORE INSERT ON executions WHEN NEW.id = 'bad'
+             BEGIN SELECT RAISE(ABORT, 'on purpose'); END"
+        }
+        Kind::Postgres => {
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF NEW.id = 'bad' THEN RAISE 'on purpose'; END IF;
+                 RETURN NEW;
+             END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON executions FOR EACH ROW EXECUTE FUNCTION refuse()"
+        }
+    };
+    let refusing: sqlx::Result<()> = scene
+        .executions
+        .0
+        .store
+        .write_without_turn(move |connection| {
+            Box::pin(async move { sqlx::raw_sql(sql).execute(connection).await.map(drop) })
+        })
+        .await;
+    refusing.unwrap();
+    ["1", "2", "bad", "3"].iter().for_each(|id| scene.ran("acme", id));
+    scene.executions.tick().await;
+    let mut ids = scene.ids("acme", Filter::default()).await;
+    ids.sort();
+    assert_eq!(ids, ["1", "2", "3"]);
+    assert_eq!(scene.used("acme").await.items, 3);
+}
+
 on_both_databases!(
     how_far_a_call_is_shows_on_every_host,
     what_ended_is_on_record,
@@ -459,6 +507,8 @@ on_both_databases!(
     old_executions_go_and_so_does_what_is_too_much,
     bytes_are_bounded_too,
     a_failing_database_loses_no_more_than_it_must,
+    what_is_on_record_counts_once_whatever_is_new_beside_it,
+    what_the_database_refuses_takes_nothing_with_it,
     what_scripts_log_is_followed_on_all_hosts,
 );
 

@@ -1,6 +1,6 @@
 //! Queuing jobs.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
 use sqlx::Arguments;
@@ -29,12 +29,6 @@ pub struct Kept {
     pub id: String,
     /// False where there was one with the same id or dedup key.
     pub is_new: bool,
-}
-
-struct Row<'a> {
-    id: String,
-    job: &'a NewJob,
-    state: State,
 }
 
 /// Queues jobs of a tenant, whose turn this must be: [`Store::write`].
@@ -73,22 +67,33 @@ async fn insert_all(
         jobs.iter().map(|job| job.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string())).collect();
     let kind = Kind::of(connection);
     let mut new = HashSet::new();
-    let mut unordered = Vec::new();
+    let mut alike: BTreeMap<Common<'_>, Vec<(&str, &NewJob)>> = BTreeMap::new();
     for (id, job) in ids.iter().zip(jobs) {
-        let row = |state| Row { id: id.clone(), job, state };
-        let state = State::at(job.run_at.unwrap_or(now), now);
-        match &job.order_key {
-            None => unordered.push(row(state)),
-            // Each may be behind the one before it here.
-            Some(key) => {
-                let behind = order::is_behind(connection, tenant, &plain(&job.script), &plain(key)).await?;
-                let row = row(if behind { State::Blocked } else { state });
-                new.extend(insert_some(connection, tenant, now, &[row], INSERTS.one(kind)).await?);
-            }
+        let one = (id.as_str(), job);
+        let mut state = State::at(job.run_at.unwrap_or(now), now);
+        if job.id.is_none() && job.dedup_key.is_none() && job.order_key.is_none() {
+            alike.entry(Common::of(job, state, now)?).or_default().push(one);
+            continue;
+        }
+        // Each may be behind the one before it here.
+        if let Some(key) = &job.order_key
+            && order::is_behind(connection, tenant, &plain(&job.script), &plain(key)).await?
+        {
+            state = State::Blocked;
+        }
+        let common = Common::of(job, state, now)?;
+        if insert_some(connection, tenant, now, &common, &[one], IF_NEW.one(kind)).await? > 0 {
+            new.insert(id.clone());
         }
     }
-    for (sql, some) in INSERTS.split(kind, &unordered) {
-        new.extend(insert_some(connection, tenant, now, some, sql).await?);
+    let mut alike: Vec<_> = alike.into_iter().collect();
+    // Their numbers are to be in the order in which they came, as their ids are.
+    alike.sort_by_key(|(_, jobs)| jobs.first().map(|(id, _)| *id));
+    for (common, jobs) in &alike {
+        for (sql, some) in INSERTS.split(kind, jobs) {
+            insert_some(connection, tenant, now, common, some, sql).await?;
+            new.extend(some.iter().map(|(id, _)| (*id).to_owned()));
+        }
     }
     let mut kept = Vec::with_capacity(jobs.len());
     let mut more = Usage::default();
@@ -104,56 +109,104 @@ async fn insert_all(
     Ok((kept, more))
 }
 
-const COLUMNS: usize = 20;
+/// Columns that many jobs have in common, and those that are a job's own.
+const COMMON: usize = 13;
+const OWN: usize = 6;
 
-static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new(|rows, kind| {
-        format!(
-            "INSERT INTO jobs (tenant, id, script, triggered_by, entry, version, input, cause, depth, caller, state,
-             priority, run_at, order_key, dedup_key, attempt, attempts, bytes, created_at, changed_at) VALUES {}
-             ON CONFLICT DO NOTHING RETURNING id",
-            kind.places(rows, COLUMNS)
-        )
-    })
-});
+/// Of jobs of the same [`Common`] that cannot be there yet.
+static INSERTS: LazyLock<Statements> = LazyLock::new(|| Statements::new(insert_text));
 
-/// Answers the ids of those that were not there.
+/// Of a job that may be there.
+static IF_NEW: LazyLock<Statements> =
+    LazyLock::new(|| Statements::new(|rows, kind| insert_text(rows, kind) + " ON CONFLICT DO NOTHING"));
+
+fn insert_text(rows: usize, kind: Kind) -> String {
+    format!(
+        "INSERT INTO jobs (attempt, tenant, script, triggered_by, entry, version, depth, caller, state, priority,
+         run_at, attempts, created_at, changed_at, id, input, cause, order_key, dedup_key, bytes)
+         SELECT 0, {}, own.* FROM (VALUES {}) AS own WHERE true",
+        kind.list(1..COMMON + 1),
+        kind.rows(COMMON + 1, rows, OWN)
+    )
+}
+
+/// What jobs of one script that do the same have in common.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Common<'a> {
+    script: &'a str,
+    trigger: &'static str,
+    entry: Option<&'a str>,
+    version: Option<i64>,
+    depth: i64,
+    /// As JSON.
+    caller: Option<String>,
+    state: &'static str,
+    priority: i64,
+    run_at: Millis,
+    attempts: i64,
+}
+
+impl Common<'_> {
+    fn of(job: &NewJob, state: State, now: Millis) -> sqlx::Result<Common<'_>> {
+        let caller = job.caller.as_ref().map(serde_json::to_string).transpose();
+        Ok(Common {
+            script: &job.script,
+            trigger: job.trigger.name(),
+            entry: job.entry.as_deref(),
+            version: job.version,
+            depth: job.depth,
+            caller: caller.map_err(|reason| sqlx::Error::Encode(reason.into()))?,
+            state: state.name(),
+            priority: job.priority,
+            run_at: job.run_at.unwrap_or(now),
+            attempts: job.attempts.max(1),
+        })
+    }
+}
+
+/// Answers how many were not there.
 async fn insert_some(
     connection: &mut Connection,
     tenant: &str,
     now: Millis,
-    rows: &[Row<'_>],
+    common: &Common<'_>,
+    jobs: &[(&str, &NewJob)],
     sql: &'static str,
-) -> sqlx::Result<Vec<String>> {
-    let values = values(tenant, now, rows).map_err(sqlx::Error::Encode)?;
-    sqlx::query_scalar_with(sql, values).fetch_all(connection).await
+) -> sqlx::Result<u64> {
+    let values = values(tenant, now, common, jobs).map_err(sqlx::Error::Encode)?;
+    Ok(sqlx::query_with(sql, values).execute(connection).await?.rows_affected())
 }
 
-fn values(tenant: &str, now: Millis, rows: &[Row<'_>]) -> Result<AnyArguments, BoxDynError> {
+/// `jobs` are with their ids.
+fn values(
+    tenant: &str,
+    now: Millis,
+    common: &Common<'_>,
+    jobs: &[(&str, &NewJob)],
+) -> Result<AnyArguments, BoxDynError> {
     let mut values = AnyArguments::default();
-    values.reserve(rows.len() * COLUMNS, 0);
-    let text = |text: &Option<String>| text.as_deref().map(plain);
-    for Row { id, job, state } in rows {
-        values.add(tenant.to_owned())?;
-        values.add(plain(id))?;
-        values.add(plain(&job.script))?;
-        values.add(job.trigger.name().to_owned())?;
-        values.add(text(&job.entry))?;
-        values.add(job.version)?;
+    values.reserve(COMMON + jobs.len() * OWN, 0);
+    let text = |text: Option<&str>| text.map(plain);
+    values.add(tenant.to_owned())?;
+    values.add(plain(common.script))?;
+    values.add(common.trigger.to_owned())?;
+    values.add(text(common.entry))?;
+    values.add(common.version)?;
+    values.add(common.depth)?;
+    values.add(common.caller.clone())?;
+    values.add(common.state.to_owned())?;
+    values.add(common.priority)?;
+    values.add(common.run_at)?;
+    values.add(common.attempts)?;
+    values.add(now)?;
+    values.add(now)?;
+    for (id, job) in jobs {
+        values.add(plain(*id))?;
         values.add(job.input.clone())?;
-        values.add(text(&job.cause))?;
-        values.add(job.depth)?;
-        values.add(job.caller.as_ref().map(serde_json::to_string).transpose()?)?;
-        values.add(state.name().to_owned())?;
-        values.add(job.priority)?;
-        values.add(job.run_at.unwrap_or(now))?;
-        values.add(text(&job.order_key))?;
-        values.add(text(&job.dedup_key))?;
-        values.add(0_i64)?;
-        values.add(job.attempts.max(1))?;
+        values.add(text(job.cause.as_deref()))?;
+        values.add(text(job.order_key.as_deref()))?;
+        values.add(text(job.dedup_key.as_deref()))?;
         values.add(job.bytes())?;
-        values.add(now)?;
-        values.add(now)?;
     }
     Ok(values)
 }

@@ -1,5 +1,6 @@
 //! How the two databases are opened.
 
+use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, Once};
@@ -72,11 +73,16 @@ impl Kind {
         }
     }
 
-    /// Places for the values of some rows, as after VALUES.
-    pub fn places(self, rows: usize, columns: usize) -> String {
+    /// Places for values, such as `$2, $3`.
+    pub fn list(self, places: Range<usize>) -> String {
+        places.map(|number| self.place(number)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Places for the values of some rows, as after VALUES, from a place on.
+    pub fn rows(self, first: usize, rows: usize, columns: usize) -> String {
         let row = |row: usize| {
-            let places: Vec<String> = (1..=columns).map(|column| self.place(row * columns + column)).collect();
-            format!("({})", places.join(", "))
+            let first = first + row * columns;
+            format!("({})", self.list(first..first + columns))
         };
         (0..rows).map(row).collect::<Vec<_>>().join(", ")
     }

@@ -12,7 +12,7 @@ pub mod fixture;
 mod migrate;
 mod refusal;
 mod signals;
-mod statements;
+pub mod statements;
 pub mod together;
 pub mod usage;
 mod writer;
@@ -22,6 +22,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use sqlx::AnyPool;
 use tokio::task::JoinHandle;
@@ -33,7 +34,7 @@ use connect::Pools;
 pub use migrate::Migrated;
 pub use refusal::is_refusal;
 pub use signals::{Listener, Signals};
-pub use statements::{Statements, numbered};
+pub use statements::{Statements, all_or_none, numbered};
 use writer::Writer;
 
 /// What queries run on, of either database.
@@ -66,7 +67,7 @@ impl Store {
     /// none, and brings its schema up to date. The error says which file.
     pub async fn open(path: impl AsRef<Path>) -> anyhow::Result<Store> {
         let (pools, _) = connect::file(path.as_ref()).await?;
-        Ok(Store::new(pools))
+        Store::new(pools)
     }
 
     /// Opens a PostgreSQL database, over at most so many connections, and brings
@@ -74,18 +75,20 @@ impl Store {
     /// a password.
     pub async fn postgres(url: &str, connections: u32) -> anyhow::Result<Store> {
         let (pools, _) = connect::postgres(url, connections).await?;
-        Ok(Store::new(pools))
+        Store::new(pools)
     }
 
     /// A database that is gone with its last handle.
     pub async fn in_memory() -> anyhow::Result<Store> {
-        Ok(Store::new(connect::memory().await?))
+        Store::new(connect::memory().await?)
     }
 
-    fn new(pools: Pools) -> Store {
+    fn new(pools: Pools) -> anyhow::Result<Store> {
         let Pools { writers, readers, kind, url } = pools;
-        let signals = Signals::new(writers.clone(), url);
-        Store { writer: Writer::new(writers, kind), readers, signals, kind, clock: Clock::system() }
+        // Not over the connections that write: theirs belong to the writer's thread.
+        let signals = Signals::new(readers.clone(), url);
+        let writer = Writer::new(writers, kind).context("could not begin to write to the host's database")?;
+        Ok(Store { writer, readers, signals, kind, clock: Clock::system() })
     }
 
     /// The same database by another clock.

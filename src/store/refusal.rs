@@ -3,11 +3,14 @@
 use sqlx::Error;
 use sqlx::postgres::PgDatabaseError;
 
+use super::statements::Partly;
+
 /// Whether the database refuses the data itself, and would do so each time. One
 /// that is away, full, or of another schema is not the data's fault.
 pub fn is_refusal(error: &Error) -> bool {
     match error {
         Error::Encode(_) | Error::Decode(_) | Error::ColumnDecode { .. } => true,
+        Error::AnyDriverError(error) => error.is::<Partly>(),
         Error::Database(error) => {
             let code = error.code().unwrap_or_default();
             match error.try_downcast_ref::<PgDatabaseError>() {

@@ -64,6 +64,32 @@ impl Statements {
     }
 }
 
+/// Why what a statement did is to be undone: the rows that it was about are not of
+/// one kind, and which are of which it did not say.
+#[derive(Debug, thiserror::Error)]
+#[error("of {wanted} rows, a statement met {met}: each is to be tried by itself")]
+pub struct Partly {
+    wanted: usize,
+    met: u64,
+}
+
+/// Whether a statement changed all the rows that it was about, or none of them.
+///
+/// To have the rows named by RETURNING costs more than to change them: from SQLite,
+/// each comes by itself out of another thread.
+///
+/// # Errors
+///
+/// Where it was some of them: a refusal, as [`is_refusal`](super::is_refusal) has
+/// it. Never of one row.
+pub fn all_or_none(met: u64, wanted: usize) -> sqlx::Result<bool> {
+    match met {
+        0 => Ok(false),
+        met if met == wanted as u64 => Ok(true),
+        met => Err(sqlx::Error::AnyDriverError(Box::new(Partly { wanted, met }))),
+    }
+}
+
 /// Places of values, such as `$2, $3`.
 pub fn numbered(places: Range<usize>) -> String {
     places.map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
@@ -92,5 +118,20 @@ mod tests {
         let for_all = [1, 2, 4, 5, 17, 64, 65].map(|rows| statements.for_all(Kind::Postgres, rows).1);
         assert_eq!(for_all, [1, 4, 4, 16, 64, 64, 64]);
         assert_eq!(numbered(2..5), "$2, $3, $4");
+    }
+
+    #[test]
+    fn some_of_many_is_a_refusal() {
+        for (met, wanted, expected) in
+            [(0, 1, Some(false)), (1, 1, Some(true)), (0, 64, Some(false)), (64, 64, Some(true)), (1, 64, None)]
+        {
+            let answered = all_or_none(met, wanted);
+            assert_eq!(
+                answered.as_ref().err().is_some_and(crate::store::is_refusal),
+                expected.is_none(),
+                "{met} {wanted}"
+            );
+            assert_eq!(answered.ok(), expected, "{met} of {wanted}");
+        }
     }
 }

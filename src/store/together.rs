@@ -1,47 +1,55 @@
 //! Doing with few statements what a tenant writes at the same time.
 //!
-//! The first is written at once. What comes meanwhile is written together after
-//! it, and so on: alone, a write waits for nothing, and many cost little more than
-//! a few.
+//! Until the database takes a tenant's next write, whatever comes goes with it.
+//! Alone, a write waits for nothing but that, and many cost little more than a few.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::oneshot;
 
-/// Writes of one transaction: it holds up others. One statement is enough for them.
-pub const MOST: usize = super::statements::MOST;
+use super::{Connection, Store, statements};
 
-/// By tenant, what waits for a write that is under way. Cheap to clone.
-pub struct Together<T, R>(Arc<Mutex<Tenants<T, R>>>);
+/// Writes of one transaction: it holds up others.
+pub const MOST: usize = 2 * statements::MOST;
 
-type Tenants<T, R> = HashMap<Arc<str>, Vec<Waiting<T, R>>>;
+/// By tenant, what waits for its turn to be written. Cheap to clone.
+pub struct Together<T, W, E>(Arc<Mutex<Tenants<T, W, E>>>);
 
-struct Waiting<T, R> {
+type Tenants<T, W, E> = HashMap<Arc<str>, Vec<Waiting<T, W, E>>>;
+
+struct Waiting<T, W, E> {
     one: T,
-    tell: oneshot::Sender<R>,
+    tell: oneshot::Sender<Result<W, E>>,
 }
 
-impl<T: Send + 'static, R: Send + 'static> Together<T, R> {
-    /// Writes one, with whatever waits together with it, and answers what came of
-    /// it. `write` answers for each of those that it is given, [`MOST`] at most, in
-    /// their order. Whoever drops this future before its turn writes nothing.
-    pub async fn write<W, F>(&self, tenant: &Arc<str>, one: T, write: W) -> sqlx::Result<R>
+impl<T, W, E> Together<T, W, E>
+where
+    T: Clone + Send + 'static,
+    W: Send + 'static,
+    E: From<sqlx::Error> + Send + 'static,
+{
+    /// Writes one, with whatever else there is by then, and answers what came of it
+    /// once that is durable. `insert` is given [`MOST`] at most, and answers for
+    /// each in their order. Where it fails for many, it is tried for each by itself:
+    /// who is refused is told why, and the others are not. Whoever drops this future
+    /// before its turn writes nothing.
+    pub async fn write<I>(&self, store: &Store, tenant: &Arc<str>, one: T, insert: I) -> Result<W, E>
     where
-        W: Fn(Vec<T>) -> F + Send + 'static,
-        F: Future<Output = Vec<R>> + Send,
+        I: for<'c> Fn(&'c mut Connection, Vec<T>) -> BoxFuture<'c, Result<Vec<W>, E>> + Clone + Send + Sync + 'static,
     {
         let (tell, told) = oneshot::channel();
         if self.wait(tenant, Waiting { one, tell }) {
             // Of its own: whoever writes may leave, and others wait for this.
-            let turn = Turn { together: self.clone(), tenant: tenant.clone() };
-            tokio::spawn(async move { turn.run(write).await });
+            let turn = Turn { together: self.clone(), store: store.clone(), tenant: tenant.clone(), insert };
+            tokio::spawn(turn.run());
         }
-        told.await.map_err(|_| sqlx::Error::WorkerCrashed)
+        told.await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 
     /// Answers whether nobody writes for the tenant.
-    fn wait(&self, tenant: &Arc<str>, waiting: Waiting<T, R>) -> bool {
+    fn wait(&self, tenant: &Arc<str>, waiting: Waiting<T, W, E>) -> bool {
         let mut tenants = self.lock();
         if let Some(others) = tenants.get_mut(tenant) {
             others.push(waiting);
@@ -51,120 +59,193 @@ impl<T: Send + 'static, R: Send + 'static> Together<T, R> {
         true
     }
 
-    /// The next that wait. None, and nobody writes any more, where there are none.
-    fn take(&self, tenant: &Arc<str>) -> Option<Vec<Waiting<T, R>>> {
+    /// Those that wait longest.
+    fn take(&self, tenant: &Arc<str>) -> Vec<Waiting<T, W, E>> {
         let mut tenants = self.lock();
-        let waiting = tenants.get_mut(tenant)?;
-        if waiting.is_empty() {
+        let Some(waiting) = tenants.get_mut(tenant) else { return Vec::new() };
+        waiting.retain(|one| !one.tell.is_closed());
+        waiting.drain(..waiting.len().min(MOST)).collect()
+    }
+
+    /// Whether any waits. If not, nobody writes any more.
+    fn goes_on(&self, tenant: &Arc<str>) -> bool {
+        let mut tenants = self.lock();
+        let goes_on = tenants.get(tenant).is_some_and(|waiting| !waiting.is_empty());
+        if !goes_on {
             tenants.remove(tenant);
-            return None;
         }
-        let some = waiting.drain(..waiting.len().min(MOST));
-        Some(some.filter(|one| !one.tell.is_closed()).collect())
+        goes_on
     }
 }
 
-impl<T, R> Together<T, R> {
-    fn lock(&self) -> MutexGuard<'_, Tenants<T, R>> {
+impl<T, W, E> Together<T, W, E> {
+    fn lock(&self) -> MutexGuard<'_, Tenants<T, W, E>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T, R> Clone for Together<T, R> {
+impl<T, W, E> Clone for Together<T, W, E> {
     fn clone(&self) -> Self {
         Together(self.0.clone())
     }
 }
 
-impl<T, R> Default for Together<T, R> {
+impl<T, W, E> Default for Together<T, W, E> {
     fn default() -> Self {
         Together(Arc::default())
     }
 }
 
 /// Writes for a tenant, so long as anything waits.
-struct Turn<T, R> {
-    together: Together<T, R>,
+struct Turn<T, W, E, I> {
+    together: Together<T, W, E>,
+    store: Store,
     tenant: Arc<str>,
+    insert: I,
 }
 
-impl<T: Send + 'static, R: Send + 'static> Turn<T, R> {
-    async fn run<F: Future<Output = Vec<R>> + Send>(self, write: impl Fn(Vec<T>) -> F + Send) {
-        while let Some(some) = self.together.take(&self.tenant) {
-            let (some, tell): (Vec<T>, Vec<_>) = some.into_iter().map(|one| (one.one, one.tell)).unzip();
-            if some.is_empty() {
-                continue;
+impl<T, W, E, I> Turn<T, W, E, I>
+where
+    T: Clone + Send + 'static,
+    W: Send + 'static,
+    E: From<sqlx::Error> + Send + 'static,
+    I: for<'c> Fn(&'c mut Connection, Vec<T>) -> BoxFuture<'c, Result<Vec<W>, E>> + Clone + Send + Sync + 'static,
+{
+    async fn run(self) {
+        loop {
+            let (taken, written) = self.write().await;
+            match written {
+                Ok(written) => taken.into_iter().zip(written).for_each(|(waiting, written)| waiting.tell(Ok(written))),
+                Err(failure) => self.fail(taken, failure).await,
             }
-            for (tell, written) in tell.into_iter().zip(write(some).await) {
-                // Err where nobody waits any more.
-                let _ = tell.send(written);
+            if !self.together.goes_on(&self.tenant) {
+                return;
             }
         }
     }
+
+    /// Writes those that wait when the database takes it. With them.
+    async fn write(&self) -> (Vec<Waiting<T, W, E>>, Result<Vec<W>, E>) {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let written = {
+            let (together, tenant, insert, taken) =
+                (self.together.clone(), self.tenant.clone(), self.insert.clone(), taken.clone());
+            self.store.write(&self.tenant, move |connection| {
+                Box::pin(async move {
+                    let waiting = together.take(&tenant);
+                    let ones: Vec<T> = waiting.iter().map(|waiting| waiting.one.clone()).collect();
+                    *taken.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+                    if ones.is_empty() { Ok(Vec::new()) } else { insert(connection, ones).await }
+                })
+            })
+        };
+        let written = written.await;
+        let taken = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
+        (taken, written)
+    }
+
+    async fn fail(&self, mut taken: Vec<Waiting<T, W, E>>, failure: E) {
+        match taken.pop() {
+            // The database is away. Who has waited for it is told so.
+            None => drop(self.together.take(&self.tenant)),
+            Some(only) if taken.is_empty() => only.tell(Err(failure)),
+            Some(last) => {
+                taken.push(last);
+                join_all(taken.into_iter().map(|waiting| self.write_one(waiting))).await;
+            }
+        }
+    }
+
+    async fn write_one(&self, waiting: Waiting<T, W, E>) {
+        let (insert, one) = (self.insert.clone(), waiting.one.clone());
+        let written = self
+            .store
+            .write(&self.tenant, move |connection| Box::pin(async move { insert(connection, vec![one]).await }))
+            .await;
+        waiting.tell(written.and_then(|mut written| written.pop().ok_or(sqlx::Error::WorkerCrashed.into())));
+    }
 }
 
-/// Whoever comes after a write that has panicked begins again.
-impl<T, R> Drop for Turn<T, R> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.together.lock().remove(&self.tenant);
-        }
+impl<T, W, E> Waiting<T, W, E> {
+    fn tell(self, written: Result<W, E>) {
+        // Err where nobody waits any more.
+        let _ = self.tell.send(written);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::future::join_all;
-    use tokio::sync::Semaphore;
+    use tokio::sync::{Notify, Semaphore};
 
     use super::*;
+    use crate::store::Kind;
+
+    /// A number that is refused, and one that panics.
+    const REFUSED: usize = 666;
+    const PANICS: usize = 667;
 
     /// Writes numbers, each time once it may, and says how many went together.
     struct Scene {
-        together: Together<usize, (usize, usize)>,
+        store: Store,
+        together: Together<usize, (usize, usize), sqlx::Error>,
         may: Arc<Semaphore>,
+        began: Arc<Notify>,
     }
 
     impl Scene {
-        fn new() -> Scene {
-            Scene { together: Together::default(), may: Arc::new(Semaphore::new(0)) }
+        async fn new() -> Scene {
+            let store = Store::fresh(Kind::Sqlite).await;
+            Scene {
+                store,
+                together: Together::default(),
+                may: Arc::new(Semaphore::new(0)),
+                began: Arc::new(Notify::new()),
+            }
         }
 
         async fn write(&self, tenant: &str, number: usize) -> sqlx::Result<(usize, usize)> {
-            let may = self.may.clone();
-            let write = move |some: Vec<usize>| {
-                let may = may.clone();
-                async move {
+            let tenant: Arc<str> = tenant.into();
+            let (may, began) = (self.may.clone(), self.began.clone());
+            let written = self.together.write(&self.store, &tenant, number, move |_, some| {
+                let (may, began) = (may.clone(), began.clone());
+                Box::pin(async move {
+                    began.notify_one();
                     may.acquire().await.unwrap().forget();
-                    assert!(!some.contains(&666), "on purpose");
+                    assert!(!some.contains(&PANICS), "on purpose");
+                    if some.contains(&REFUSED) {
+                        return Err(sqlx::Error::RowNotFound);
+                    }
                     let count = some.len();
-                    some.into_iter().map(|one| (one, count)).collect()
-                }
-            };
-            self.together.write(&tenant.into(), number, write).await
+                    Ok(some.into_iter().map(|one| (one, count)).collect())
+                })
+            });
+            written.await
         }
     }
 
     #[tokio::test]
-    async fn what_comes_while_one_is_written_goes_together() {
-        let scene = Scene::new();
-        let writes = join_all((0..100).map(|number| scene.write("a", number)));
-        let (written, other, ()) = tokio::join!(writes, scene.write("b", 7), async { scene.may.add_permits(4) });
+    async fn what_waits_for_its_turn_goes_together() {
+        let scene = Scene::new().await;
+        scene.may.add_permits(3);
+        let writes = join_all((0..200).map(|number| scene.write("a", number)));
+        let (written, other) = tokio::join!(writes, scene.write("b", 7));
         let counts: Vec<(usize, usize)> = written.into_iter().map(Result::unwrap).collect();
         // All of them wait before the first is taken: nothing here runs beside it.
         let expected: Vec<(usize, usize)> =
-            (0..100).map(|number| (number, if number < MOST { MOST } else { 100 - MOST })).collect();
+            (0..200).map(|number| (number, if number < MOST { MOST } else { 200 - MOST })).collect();
         assert_eq!(counts, expected);
         assert_eq!(other.unwrap(), (7, 1), "another tenant's do not");
-        assert!(scene.together.lock().is_empty(), "nobody writes any more");
+        while !scene.together.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
     async fn who_has_left_writes_nothing() {
-        let scene = Scene::new();
+        let scene = Scene::new().await;
         let mut first = Box::pin(scene.write("a", 1));
         assert!(futures_util::poll!(&mut first).is_pending());
-        tokio::task::yield_now().await;
+        scene.began.notified().await;
         {
             let mut left = Box::pin(scene.write("a", 2));
             assert!(futures_util::poll!(&mut left).is_pending());
@@ -176,10 +257,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_a_panic_others_are_written() {
-        let scene = Scene::new();
-        scene.may.add_permits(2);
-        assert!(matches!(scene.write("a", 666).await, Err(sqlx::Error::WorkerCrashed)));
-        assert_eq!(scene.write("a", 1).await.unwrap(), (1, 1));
+    async fn who_is_refused_takes_nobody_with_them() {
+        let scene = Scene::new().await;
+        scene.may.add_permits(100);
+        for bad in [REFUSED, PANICS] {
+            let (one, refused, two) = tokio::join!(scene.write("a", 1), scene.write("a", bad), scene.write("a", 2));
+            assert_eq!((one.unwrap(), two.unwrap()), ((1, 1), (2, 1)));
+            match refused {
+                Err(sqlx::Error::RowNotFound) => assert_eq!(bad, REFUSED),
+                Err(sqlx::Error::WorkerCrashed) => assert_eq!(bad, PANICS),
+                other => panic!("{bad}: {other:?}"),
+            }
+            assert_eq!(scene.write("a", 3).await.unwrap(), (3, 1), "others go on");
+        }
     }
 }

@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::{AnyPool, AssertSqlSafe, Connection as _, Executor as _};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::Connection;
 use super::connect::Kind;
@@ -63,15 +64,27 @@ impl Turn {
 }
 
 impl Writer {
-    /// Writes over as many connections as the pool may have.
-    pub fn new(pool: AnyPool, kind: Kind) -> Writer {
+    /// Writes over as many connections as the pool may have, in a thread of its own.
+    /// Among the tasks that run scripts, what the database has answered waits for
+    /// those before it, and so do all whose writes wait for that commit.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no thread to give.
+    pub fn new(pool: AnyPool, kind: Kind) -> std::io::Result<Writer> {
         let failing = Arc::new(AtomicBool::new(false));
-        let queues = (0..pool.options().get_max_connections()).map(|_| {
-            let (queue, writes) = mpsc::unbounded_channel();
-            tokio::spawn(work(pool.clone(), kind, writes, failing.clone()));
-            queue
-        });
-        Writer(queues.collect())
+        let (queues, writes): (Vec<_>, Vec<_>) =
+            (0..pool.options().get_max_connections()).map(|_| mpsc::unbounded_channel()).unzip();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("airlock-store".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                let work = |writes| work(pool.clone(), kind, writes, failing.clone());
+                let mut queues: JoinSet<()> = writes.into_iter().map(work).collect();
+                // A queue that ends, or has panicked, does not end the others.
+                while queues.join_next().await.is_some() {}
+            })
+        })?;
+        Ok(Writer(queues.into()))
     }
 
     /// Writes in a tenant's turn, or in nobody's.
@@ -212,8 +225,11 @@ fn begin(batch: &[Write]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures_util::future::join_all;
     use sqlx::{Connection as _, PgConnection};
+    use tokio::sync::Semaphore;
 
     use crate::store::fixture::{Lasting, on_both_databases, postgres};
     use crate::store::usage::{self, Room, Usage};
@@ -257,10 +273,26 @@ mod tests {
 
     async fn a_write_that_nobody_waits_for_any_more_is_not_begun(kind: Kind) {
         let store = Store::fresh(kind).await;
-        {
-            let mut abandoned = Box::pin(add(&store, || Ok(())));
-            assert!(futures_util::poll!(&mut abandoned).is_pending());
-        }
+        let (begun, may) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let before = {
+            let (begun, may) = (begun.clone(), may.clone());
+            store.write("a", move |_| {
+                Box::pin(async move {
+                    begun.add_permits(1);
+                    may.acquire().await.unwrap().forget();
+                    Ok::<_, sqlx::Error>(())
+                })
+            })
+        };
+        let abandoned = async {
+            begun.acquire().await.unwrap().forget();
+            {
+                let mut abandoned = Box::pin(add(&store, || Ok(())));
+                assert!(futures_util::poll!(&mut abandoned).is_pending());
+            }
+            may.add_permits(1);
+        };
+        tokio::join!(before, abandoned).0.unwrap();
         add(&store, || Ok(())).await.unwrap();
         assert_eq!(items(&store).await, 1);
     }

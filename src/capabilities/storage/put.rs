@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use futures_util::future::join_all;
 use sqlx::Arguments;
 use sqlx::any::AnyArguments;
 
@@ -20,7 +19,7 @@ use crate::tenant::quota::Quota;
 const SMALL: usize = 16 << 10;
 
 /// Values that wait for others.
-pub type Together = together::Together<Arc<Put>, Result<(), Failure>>;
+pub type Together = together::Together<Arc<Put>, (), Failure>;
 
 /// A value to write.
 pub struct Put {
@@ -37,7 +36,7 @@ static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
             "INSERT INTO storage (tenant, key, value, expires_at, bytes) VALUES {}
              ON CONFLICT (tenant, key) DO UPDATE SET
              value = excluded.value, expires_at = excluded.expires_at, bytes = excluded.bytes",
-            kind.places(rows, 5)
+            kind.rows(1, rows, 5)
         )
     })
 });
@@ -53,43 +52,21 @@ impl Space {
     /// Writes one, with others of the tenant's that are written at the same time,
     /// and answers once it is durable.
     pub(super) async fn write(&self, put: Put) -> Result<(), Failure> {
-        let put = Arc::new(put);
+        let (put, space) = (Arc::new(put), self.clone());
         if put.bytes() > SMALL {
-            return self.write_one(put).await;
+            let written = self
+                .store
+                .write(&self.tenant, move |connection| Box::pin(async move { space.put(connection, &[&put]).await }));
+            return written.await;
         }
-        let space = self.clone();
-        let write = move |puts| {
+        let written = self.together.write(&self.store, &self.tenant, put, move |connection, puts| {
             let space = space.clone();
-            async move { space.write_all(puts).await }
-        };
-        self.together.write(&self.tenant, put, write).await?
-    }
-
-    async fn write_all(&self, puts: Vec<Arc<Put>>) -> Vec<Result<(), Failure>> {
-        if puts.len() > 1 && self.write_many(puts.clone()).await.is_ok() {
-            return puts.iter().map(|_| Ok(())).collect();
-        }
-        // Each by itself: who is refused is told why, and the others are not.
-        join_all(puts.into_iter().map(|put| self.write_one(put))).await
-    }
-
-    async fn write_one(&self, put: Arc<Put>) -> Result<(), Failure> {
-        let space = self.clone();
-        let written = self
-            .store
-            .write(&self.tenant, move |connection| Box::pin(async move { space.put(connection, &[&put]).await }));
-        written.await
-    }
-
-    /// Writes all of them, or fails where one is refused.
-    async fn write_many(&self, puts: Vec<Arc<Put>>) -> Result<(), Failure> {
-        let space = self.clone();
-        let written = self.store.write(&self.tenant, move |connection| {
             Box::pin(async move {
                 // Of a key, the last: it was to replace the others.
                 let last: HashMap<&str, &Put> = puts.iter().map(|put| (put.key.as_str(), &**put)).collect();
-                let puts: Vec<&Put> = last.into_values().collect();
-                space.put(connection, &puts).await
+                let last: Vec<&Put> = last.into_values().collect();
+                space.put(connection, &last).await?;
+                Ok(vec![(); puts.len()])
             })
         });
         written.await

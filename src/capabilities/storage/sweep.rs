@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use crate::runtime::failure::Failure;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Tenants, Usage};
-use crate::store::{Connection, Kind, Statements, Store, numbered};
+use crate::store::{Connection, Kind, Statements, Store, numbered, statements};
 
 /// Keys that one round removes. A write adds one key at most, so a tenant that
 /// writes stays ahead of what expires, and no write pays for much of it.
@@ -53,20 +53,25 @@ pub struct Met {
     pub expired: Vec<String>,
 }
 
-/// With one query, for each write asks it. Of [`MOST`](crate::store::together::MOST) keys at most.
+/// With as few queries as there can be, for each write asks them.
 pub async fn look(connection: &mut Connection, tenant: &str, keys: &[&str], now: Millis) -> sqlx::Result<Met> {
-    let (sql, size) = LOOKS.for_all(Kind::of(connection), keys.len());
-    let again = keys.last().into_iter().cycle();
-    let query =
-        keys.iter().chain(again).take(size).fold(sqlx::query_as(sql), |query, key| query.bind((*key).to_owned()));
-    let query = query.bind(tenant.to_owned()).bind(tenant.to_owned()).bind(now).bind(ROUND as i64);
-    let found: Vec<(String, Option<i64>, i64)> = query.fetch_all(connection).await?;
     let mut met = Met::default();
-    for (key, bytes, has_expired) in found {
-        if has_expired == 0 {
-            met.replaced.extend(bytes.map(|bytes| (key, bytes)));
-        } else if !keys.contains(&key.as_str()) {
-            met.expired.push(key);
+    let mut others = ROUND;
+    for some in keys.chunks(statements::MOST) {
+        let (sql, size) = LOOKS.for_all(Kind::of(connection), some.len());
+        let again = some.last().into_iter().cycle();
+        let query =
+            some.iter().chain(again).take(size).fold(sqlx::query_as(sql), |query, key| query.bind((*key).to_owned()));
+        let query = query.bind(tenant.to_owned()).bind(tenant.to_owned()).bind(now).bind(others as i64);
+        let found: Vec<(String, Option<i64>, i64)> = query.fetch_all(&mut *connection).await?;
+        // They are the same whatever is looked up.
+        others = 0;
+        for (key, bytes, has_expired) in found {
+            if has_expired == 0 {
+                met.replaced.extend(bytes.map(|bytes| (key, bytes)));
+            } else if !keys.contains(&key.as_str()) {
+                met.expired.push(key);
+            }
         }
     }
     Ok(met)

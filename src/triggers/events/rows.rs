@@ -48,7 +48,7 @@ static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
         format!(
             "INSERT INTO outbox (tenant, id, name, data, source, script, execution, user_id, cause, depth, dedup_key,
              deliver_at, created_at, bytes, lifecycle) VALUES {}",
-            kind.places(rows, COLUMNS)
+            kind.rows(1, rows, COLUMNS)
         )
     })
 });

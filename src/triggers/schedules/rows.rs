@@ -179,7 +179,7 @@ static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
         format!(
             "INSERT INTO ticks (tenant, script, tick, fate, reason, job, settled_at) VALUES {}
              ON CONFLICT (tenant, script, tick) DO NOTHING RETURNING script, tick",
-            kind.places(rows, 7)
+            kind.rows(1, rows, 7)
         )
     })
 });
@@ -190,7 +190,7 @@ static UPDATES: LazyLock<Statements> = LazyLock::new(|| {
         format!(
             "UPDATE schedules SET settled_to = v.column3, next_at = v.column4 FROM (VALUES {}) AS v
              WHERE schedules.tenant = v.column1 AND schedules.script = v.column2",
-            kind.places(rows, 4)
+            kind.rows(1, rows, 4)
         )
     })
 });
