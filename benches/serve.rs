@@ -22,6 +22,8 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 const ROUNDS: usize = 5;
 /// How long a round of one server takes, in seconds.
 const SECONDS: u64 = 3;
+/// Pairs of a second each, for what recording costs.
+const PAIRS: usize = 36;
 /// Connections that each ask again when they have their answer.
 const CONNECTIONS: u32 = 16;
 /// Further scripts of a host that has many.
@@ -142,9 +144,15 @@ impl Server {
 
     /// One round.
     fn measure(&mut self, lua: &Path) -> Result<()> {
+        self.measured.push(self.ask(lua, CONNECTIONS, SECONDS)?);
+        Ok(())
+    }
+
+    /// Over so many connections, for so many seconds.
+    fn ask(&self, lua: &Path, connections: u32, seconds: u64) -> Result<Measured> {
         let output = Command::new("wrk")
-            .args(["--threads", "1", "--latency", "--connections", &CONNECTIONS.to_string()])
-            .args(["--duration", &format!("{SECONDS}s"), "--script"])
+            .args(["--threads", "1", "--latency", "--connections", &connections.to_string()])
+            .args(["--duration", &format!("{seconds}s"), "--script"])
             .arg(lua)
             .arg(&self.url)
             .output()
@@ -158,8 +166,7 @@ impl Server {
             |label: &str| text.lines().find_map(|line| Some(line.trim().strip_prefix(label)?.trim().to_owned()));
         let rate = after("Requests/sec:").and_then(|text| text.parse().ok()).ok_or_else(|| refused("no rate"))?;
         let p99 = after("99%").and_then(|text| milliseconds(&text)).ok_or_else(|| refused("no latency"))?;
-        self.measured.push(Measured { rate, p99 });
-        Ok(())
+        Ok(Measured { rate, p99 })
     }
 
     /// The middle of the rounds.
@@ -217,5 +224,23 @@ fn main() -> Result<()> {
     println!("  p99 recorded / workerd                    {}", bar(recorded.p99 / workerd.p99, 1.0, true));
     println!("  1,001 scripts / one, recorded             {}", bar(recorded_many.rate / recorded.rate, 0.9, false));
     println!("  1,001 scripts / one, not recorded         {}", bar(bare_many.rate / bare.rate, 0.9, false));
+    let [recorded, bare, ..] = &servers;
+    for (connections, what) in [(1, "one request at a time"), (CONNECTIONS, "both cores busy")] {
+        let rates = pairs(recorded, bare, &lua, connections)?;
+        println!("  recorded / not recorded, {what:<22} {}", bar(rates, 0.95, false));
+    }
     Ok(())
+}
+
+/// Rates of one server to another's, by turns: what differs between them is less
+/// than what differs from one second to the next.
+fn pairs(one: &Server, other: &Server, lua: &Path, connections: u32) -> Result<f64> {
+    let mut ratios = Vec::new();
+    for round in 0..PAIRS {
+        let (first, second) = if round % 2 == 0 { (one, other) } else { (other, one) };
+        let rates = [first.ask(lua, connections, 1)?.rate, second.ask(lua, connections, 1)?.rate];
+        let [first, second] = rates;
+        ratios.push(if round % 2 == 0 { first / second } else { second / first });
+    }
+    Ok(median(ratios))
 }

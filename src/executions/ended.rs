@@ -44,7 +44,6 @@ pub struct Ended {
     pub with_lines: bool,
     /// Of the result, the error and the lines.
     pub bytes: usize,
-    pub attempts: u32,
 }
 
 impl Ended {
@@ -93,7 +92,6 @@ impl Ended {
             result_bytes: None,
             with_lines: true,
             bytes: 0,
-            attempts: 0,
         }
         .weighed()
     }

@@ -1,14 +1,15 @@
 //! Executions whose end is written by somebody else than the recorder: those of
 //! jobs, in one transaction with what becomes of the job.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Executions;
 use super::ended::Ended;
-use super::model::{Execution, Status};
-use super::recorder::{self, OVERHEAD, chunk_from, end, whole};
+use super::model::Status;
+use super::recorder::{self, Alike, OVERHEAD, chunk_from, end, whole};
 use super::retention::is_over;
-use super::rows::{self, Row, Work};
+use super::rows::{self, Common, Row, Work};
 use crate::store::clock::Millis;
 use crate::store::{Connection, plain};
 
@@ -40,6 +41,7 @@ impl Ending {
         let mut work = Work::default();
         let mut executions = None;
         let mut told = Vec::new();
+        let mut alike = Alike::default();
         for ending in endings {
             let Ending { executions: of, ended, .. } = *ending;
             if !of.0.settings.record {
@@ -47,11 +49,11 @@ impl Ending {
             }
             executions = Some(of);
             told.extend(recorder::told([ended]));
-            let mut row = end(ended);
+            let mut row = end(ended, &mut alike);
             let mut lines = 0;
             // The recorder may have written that it runs, and not know yet that it did.
             if ended.running.listed.load(Ordering::Relaxed) {
-                let id = &row.execution.id;
+                let id = &row.id;
                 row.before = sqlx::query_scalar("SELECT bytes FROM executions WHERE tenant = $1 AND id = $2")
                     .bind(tenant)
                     .bind(id)
@@ -65,7 +67,7 @@ impl Ending {
                 .fetch_one(&mut *connection)
                 .await?;
             }
-            work.rows.push(row);
+            work.rows.push(Arc::new(row));
             if ended.with_lines {
                 work.chunks.extend(chunk_from(&ended.running, i64::unsigned_abs(lines)));
             }
@@ -123,15 +125,19 @@ pub async fn note_lost(connection: &mut Connection, tenant: &str, now: Millis, l
         return Ok(());
     }
     let bytes = whole((OVERHEAD + lost.script.len()) as u64);
-    let execution = Execution {
-        id: lost.id,
-        script_id: plain(&lost.script_id),
-        script: plain(&lost.script),
+    let common = Common {
+        tenant: tenant.to_owned(),
+        script_id: plain(lost.script_id),
+        script: plain(lost.script),
         version: lost.version,
         triggered_by: lost.triggered_by,
-        user_id: lost.user_id.as_deref().map(plain),
-        trace_id: None,
-        status: Status::Lost.to_string(),
+        user_id: lost.user_id.map(plain),
+        status: Status::Lost.name(),
+    };
+    let row = Row {
+        common: Arc::new(common),
+        id: lost.id,
+        trace: None,
         started_at: lost.started_at,
         ended_at: Some(now),
         queue_us: None,
@@ -146,8 +152,9 @@ pub async fn note_lost(connection: &mut Connection, tenant: &str, now: Millis, l
         job: Some(lost.job),
         attempt: Some(lost.attempt),
         cause: lost.cause,
-        progress: None,
+        alive_at: None,
+        bytes,
+        before: None,
     };
-    let row = Row { execution, alive_at: None, bytes, before: None };
-    rows::insert_one(connection, tenant, &row).await
+    rows::insert_one(connection, &row).await
 }

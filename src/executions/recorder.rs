@@ -1,6 +1,6 @@
 //! Writes executions, many at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,19 +12,20 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::ended::{Ended, Load, Message};
 use super::live::Registry;
-use super::model::{Execution, Status};
+use super::model::{Origin, Status};
 use super::query::json;
 use super::retention::is_over;
-use super::rows::{self, Chunk, Row, Work};
+use super::rows::{self, Chunk, Common, Row, Work};
 use super::{NOT_RECORDED, Running};
 use crate::metrics::Metrics;
 use crate::settings::ExecutionSettings;
 use crate::store::clock::{Millis, millis};
 use crate::store::{Store, is_refusal, plain};
+use crate::tenant::Identity;
 use crate::triggers::events::{Failed, Outbox, Told};
 
 /// How long what has ended may wait for more, to be written with it.
-const GATHER: Duration = Duration::from_millis(250);
+const GATHER: Duration = Duration::from_millis(100);
 /// How long the queue is left alone after a look into it. A call that ends would
 /// else wake this task, which costs the call as much as half of a short script.
 const REST: Duration = Duration::from_millis(20);
@@ -54,19 +55,99 @@ pub struct Recorder {
 /// One transaction's work, and the executions that it writes.
 struct Part {
     tenant: String,
-    ended: Vec<Ended>,
+    ended: Vec<Pending>,
     running: Vec<Arc<Running>>,
+}
+
+/// An execution that has ended, until that is on record.
+struct Pending {
+    record: Record,
+    /// As they were counted when it was handed over.
+    bytes: usize,
+    attempts: u32,
+}
+
+enum Record {
+    /// Of most calls there is no more to write. All else that a call leaves is many
+    /// times as much, which at thousands a second would no longer be in the
+    /// processor's caches when other calls are given its memory: that made them
+    /// slower by as much as the writing.
+    Row(Arc<Row>),
+    Whole(Box<Ended>),
+}
+
+impl Pending {
+    fn new(ended: Box<Ended>, alike: &mut Alike) -> Pending {
+        let (bytes, running) = (ended.bytes, &ended.running);
+        let is_row =
+            ended.status == Status::Completed && !running.listed.load(Ordering::Relaxed) && running.lines.is_empty();
+        let record = if is_row { Record::Row(Arc::new(end(&ended, alike))) } else { Record::Whole(ended) };
+        Pending { record, bytes, attempts: 0 }
+    }
+
+    fn tenant(&self) -> &str {
+        match &self.record {
+            Record::Row(row) => &row.common.tenant,
+            Record::Whole(ended) => &ended.running.identity.tenant.id,
+        }
+    }
+
+    fn whole(&self) -> Option<&Ended> {
+        match &self.record {
+            Record::Row(_) => None,
+            Record::Whole(ended) => Some(ended),
+        }
+    }
+}
+
+/// What rows have in common, of the last that were made.
+#[derive(Default)]
+pub struct Alike(VecDeque<Arc<Common>>);
+
+/// How many of them are looked through.
+const ALIKE: usize = 8;
+
+impl Alike {
+    fn of(&mut self, running: &Running, status: Status) -> Arc<Common> {
+        let Identity { tenant, script, user, .. } = &*running.identity;
+        let user_id = user.as_ref().map(|user| user.id.as_str());
+        let is_same = |common: &&Arc<Common>| {
+            common.script_id == script.id
+                && common.status == status.name()
+                && common.tenant == tenant.id
+                && common.user_id.as_deref() == user_id
+                && common.version == running.origin.version
+                && common.triggered_by == running.trigger()
+                && common.script == script.name
+        };
+        if let Some(common) = self.0.iter().find(is_same) {
+            return common.clone();
+        }
+        let common = Arc::new(Common {
+            tenant: tenant.id.clone(),
+            script_id: plain(&script.id),
+            script: plain(&script.name),
+            version: running.origin.version,
+            triggered_by: plain(running.trigger()),
+            user_id: user_id.map(plain),
+            status: status.name(),
+        });
+        self.0.truncate(ALIKE - 1);
+        self.0.push_front(common.clone());
+        common
+    }
 }
 
 impl Recorder {
     /// Until the last handle on the executions is gone.
     pub async fn run(self, mut messages: mpsc::Receiver<Message>) {
-        let mut pending: Vec<Ended> = Vec::new();
+        let mut pending: Vec<Pending> = Vec::new();
+        let mut alike = Alike::default();
         let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
         let mut incoming = Vec::new();
         let mut second = tokio::time::interval(LONG);
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut writing: Option<BoxFuture<'_, Vec<Ended>>> = None;
+        let mut writing: Option<BoxFuture<'_, Vec<Pending>>> = None;
         // Those that the write under way is for.
         let mut told: Vec<oneshot::Sender<()>> = Vec::new();
         let mut due = Instant::now();
@@ -85,7 +166,7 @@ impl Recorder {
                             Message::Ended(ended) => {
                                 ended.observe(&self.metrics);
                                 if self.settings.record {
-                                    pending.push(*ended);
+                                    pending.push(Pending::new(ended, &mut alike));
                                 } else {
                                     self.load.bytes.fetch_sub(ended.bytes, Ordering::Relaxed);
                                 }
@@ -151,7 +232,7 @@ impl Recorder {
     }
 
     /// Writes all of it. Answers what is to be tried again.
-    async fn write(&self, ended: Vec<Ended>, running: Vec<Arc<Running>>) -> Vec<Ended> {
+    async fn write(&self, ended: Vec<Pending>, running: Vec<Arc<Running>>) -> Vec<Pending> {
         let parts = parts(ended, running).into_iter().map(|part| self.write_parts(part));
         // As many at once as the database has connections that write, or so.
         let failed: Vec<_> = stream::iter(parts.collect::<Vec<_>>()).buffer_unordered(8).collect().await;
@@ -160,7 +241,7 @@ impl Recorder {
 
     /// Writes a part, or what the database takes of it. Answers what is to be tried
     /// again.
-    async fn write_parts(&self, part: Part) -> Vec<Ended> {
+    async fn write_parts(&self, part: Part) -> Vec<Pending> {
         let (mut parts, mut failed) = (vec![part], Vec::new());
         while let Some(mut part) = parts.pop() {
             let Err(reason) = self.write_part(&part).await else { continue };
@@ -175,7 +256,7 @@ impl Recorder {
             let Part { tenant, mut ended, .. } = part;
             // The store says that it fails, and the counts what was left out for it.
             tracing::debug!(%reason, tenant_id = tenant, executions = ended.len(), "recording executions failed");
-            let again = |ended: &mut Ended| {
+            let again = |ended: &mut Pending| {
                 ended.attempts += 1;
                 let again = ended.attempts < ATTEMPTS;
                 if !again {
@@ -196,7 +277,7 @@ impl Recorder {
         let noted: Vec<Noted> = running.iter().map(|running| Noted::of(running, &work)).collect();
         let saved = {
             let (of, now) = (tenant.clone(), self.store.now());
-            let (events, told) = (self.events.clone(), told(ended));
+            let (events, told) = (self.events.clone(), told(ended.iter().filter_map(Pending::whole)));
             self.store.write(tenant, move |connection| {
                 Box::pin(async move {
                     let saved = rows::save(&mut *connection, &of, now, &work).await?;
@@ -246,12 +327,12 @@ pub fn told<'a>(ended: impl IntoIterator<Item = &'a Ended>) -> Vec<Told> {
 }
 
 /// By tenant, and no more at once than others may wait for.
-fn parts(ended: Vec<Ended>, running: Vec<Arc<Running>>) -> Vec<Part> {
+fn parts(ended: Vec<Pending>, running: Vec<Arc<Running>>) -> Vec<Part> {
     let mut tenants: HashMap<String, Part> = HashMap::new();
     let mut parts = Vec::new();
     let part = |tenant: &str| Part { tenant: tenant.to_owned(), ended: Vec::new(), running: Vec::new() };
     for one in ended {
-        let tenant = &one.running.identity.tenant.id;
+        let tenant = one.tenant();
         let Some(known) = tenants.get_mut(tenant) else {
             let first = part(tenant);
             tenants.insert(first.tenant.clone(), Part { ended: vec![one], ..first });
@@ -271,60 +352,84 @@ fn parts(ended: Vec<Ended>, running: Vec<Arc<Running>>) -> Vec<Part> {
     parts
 }
 
-fn work(ended: &[Ended], running: &[Arc<Running>], now: Millis) -> Work {
-    let mut work = Work::default();
+fn work(ended: &[Pending], running: &[Arc<Running>], now: Millis) -> Work {
+    let (mut work, mut alike) = (Work::default(), Alike::default());
     for running in running {
         if running.is_recorded() {
             let progress = running.origin.progress.read().as_ref().and_then(json);
             work.alive.push((plain(&running.identity.execution.id), progress.as_deref().map(plain)));
         } else {
-            work.rows.push(row(running, Execution::from(&**running), Some(now), 0));
+            work.rows.push(Arc::new(Row { alive_at: Some(now), ..begun(running, Status::Running, &mut alike) }));
         }
         work.chunks.extend(chunk(running));
     }
     for ended in ended {
-        work.rows.push(end(ended));
-        if ended.with_lines {
-            work.chunks.extend(chunk(&ended.running));
+        match &ended.record {
+            Record::Row(row) => work.rows.push(row.clone()),
+            Record::Whole(ended) => {
+                work.rows.push(Arc::new(end(ended, &mut alike)));
+                if ended.with_lines {
+                    work.chunks.extend(chunk(&ended.running));
+                }
+            }
         }
     }
     work
 }
 
+/// What a record takes up beside its texts, or so.
+pub const OVERHEAD: usize = 200;
+
 /// The row of an execution that has ended.
-pub fn end(ended: &Ended) -> Row {
+pub fn end(ended: &Ended, alike: &mut Alike) -> Row {
     let running = &ended.running;
     let used = running.control.read();
+    let row = begun(running, ended.status, alike);
     let lines = if ended.with_lines { running.lines.bytes() } else { 0 };
-    let execution = Execution {
-        status: ended.status.name().to_owned(),
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    Row {
         ended_at: Some(ended.ended_at),
         queue_us: Some(micros(used.waited)),
         duration_us: Some(micros(ended.duration)),
         fuel: Some(whole(used.fuel)),
         memory_bytes: Some(whole(used.memory_bytes)),
         host_calls: Some(whole(used.host_calls)),
+        bytes: row.bytes + (length(&ended.error) + length(&ended.result) + lines) as i64,
         error: ended.error.clone(),
         result: ended.result.clone(),
         result_bytes: ended.result_bytes,
-        ..Execution::from(&**running)
-    };
-    row(running, execution, None, lines)
+        ..row
+    }
 }
 
-/// What a record takes up beside its texts, or so.
-pub const OVERHEAD: usize = 200;
-
-fn row(running: &Running, mut execution: Execution, alive_at: Option<Millis>, lines: usize) -> Row {
-    let texts = [&mut execution.id, &mut execution.script_id, &mut execution.script, &mut execution.triggered_by];
-    for text in texts.into_iter().chain(execution.user_id.as_mut()) {
-        *text = plain(std::mem::take(text));
-    }
-    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let bytes = OVERHEAD + execution.script.len() + length(&execution.error) + length(&execution.result) + lines;
+/// What is known of an execution from its beginning on.
+fn begun(running: &Running, status: Status, alike: &mut Alike) -> Row {
+    let Origin { attempt, .. } = &running.origin;
+    let execution = &running.identity.execution;
+    let common = alike.of(running, status);
     let before = running.recorded_bytes.load(Ordering::Relaxed);
-    let before = (before != NOT_RECORDED).then(|| whole(before));
-    Row { execution, alive_at, bytes: bytes as i64, before }
+    Row {
+        id: plain(&execution.id),
+        trace: running.trace,
+        started_at: running.started_at,
+        ended_at: None,
+        queue_us: None,
+        duration_us: None,
+        fuel: None,
+        memory_bytes: None,
+        host_calls: None,
+        error: None,
+        result: None,
+        result_bytes: None,
+        log_lines: running.lines.len() as i64,
+        job: attempt.as_ref().map(|attempt| attempt.job.clone()),
+        attempt: attempt.as_ref().map(|attempt| attempt.number),
+        cause: execution.cause.as_ref().map(|cause| cause.event.clone()),
+        alive_at: None,
+        bytes: (OVERHEAD + common.script.len()) as i64,
+        before: (before != NOT_RECORDED).then(|| whole(before)),
+        common,
+    }
 }
 
 /// The log lines that are not on record.
@@ -352,7 +457,7 @@ struct Noted {
 impl Noted {
     fn of(running: &Running, work: &Work) -> Noted {
         let id = plain(&running.identity.execution.id);
-        let row = work.rows.iter().find(|row| row.execution.id == id);
+        let row = work.rows.iter().find(|row| row.id == id);
         let chunk = work.chunks.iter().find(|chunk| chunk.execution == id);
         Noted {
             bytes: row.map(|row| row.bytes.unsigned_abs()),

@@ -1,26 +1,56 @@
 //! What the recorder writes for one tenant in one transaction.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use sqlx::Arguments;
 use sqlx::any::AnyArguments;
 use sqlx::error::BoxDynError;
 
-use super::model::Execution;
+use crate::runtime::trace::Trace;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
 use crate::store::{Connection, Kind, Statements, all_or_none};
 
-/// A record as it is written.
+/// A record as it is written. An [`Execution`](super::Execution) has the same
+/// members.
 #[derive(Debug)]
 pub struct Row {
-    pub execution: Execution,
+    pub common: Arc<Common>,
+    pub id: String,
+    pub trace: Option<Trace>,
+    pub started_at: Millis,
+    pub ended_at: Option<Millis>,
+    pub queue_us: Option<i64>,
+    pub duration_us: Option<i64>,
+    pub fuel: Option<i64>,
+    pub memory_bytes: Option<i64>,
+    pub host_calls: Option<i64>,
+    pub error: Option<String>,
+    pub result: Option<String>,
+    pub result_bytes: Option<i64>,
+    pub log_lines: i64,
+    pub job: Option<String>,
+    pub attempt: Option<i64>,
+    pub cause: Option<String>,
     pub alive_at: Option<Millis>,
     /// What it takes up, its log lines included.
     pub bytes: i64,
     /// What it took up on record before; None where it was not there.
     pub before: Option<i64>,
+}
+
+/// What a tenant's calls of a script have in common, made for the same reason and
+/// come to the same end.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Common {
+    pub tenant: String,
+    pub script_id: String,
+    pub script: String,
+    pub version: Option<i64>,
+    pub triggered_by: String,
+    pub user_id: Option<String>,
+    pub status: &'static str,
 }
 
 /// Log lines that follow one another.
@@ -35,7 +65,7 @@ pub struct Chunk {
 /// What is written for a tenant.
 #[derive(Debug, Default)]
 pub struct Work {
-    pub rows: Vec<Row>,
+    pub rows: Vec<Arc<Row>>,
     pub chunks: Vec<Chunk>,
     /// Executions on record that run still.
     /// With how far they are.
@@ -76,71 +106,44 @@ const UPDATE: &str = "UPDATE executions SET script_id = $2, script = $3, version
     memory_bytes = $15, host_calls = $16, error = $17, result = $18, result_bytes = $19, log_lines = $20,
     alive_at = $21, bytes = $22, job = $23, attempt = $24, cause = $25 WHERE tenant = $1 AND id = $8";
 
-/// What calls of a script for the same reason and to the same end have in common.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Common<'r> {
-    script_id: &'r str,
-    script: &'r str,
-    version: Option<i64>,
-    triggered_by: &'r str,
-    user_id: Option<&'r str>,
-    status: &'r str,
-}
-
-impl Common<'_> {
-    fn of(row: &Row) -> Common<'_> {
-        let Execution { script_id, script, version, triggered_by, user_id, status, .. } = &row.execution;
-        Common { script_id, script, version: *version, triggered_by, user_id: user_id.as_deref(), status }
-    }
-}
-
-/// The values of rows of the same [`Common`].
-fn values(tenant: &str, rows: &[&Row]) -> Result<AnyArguments, BoxDynError> {
+/// The values of rows with the same [`Common`].
+fn values(common: &Common, rows: &[&Row]) -> Result<AnyArguments, BoxDynError> {
     let mut values = AnyArguments::default();
     values.reserve(COMMON + rows.len() * OWN, 0);
-    if let Some(first) = rows.first() {
-        let Common { script_id, script, version, triggered_by, user_id, status } = Common::of(first);
-        values.add(tenant.to_owned())?;
-        values.add(script_id.to_owned())?;
-        values.add(script.to_owned())?;
-        values.add(version)?;
-        values.add(triggered_by.to_owned())?;
-        values.add(user_id.map(str::to_owned))?;
-        values.add(status.to_owned())?;
-    }
-    for Row { execution, alive_at, bytes, .. } in rows {
-        values.add(execution.id.clone())?;
-        values.add(execution.trace_id.clone())?;
-        values.add(execution.started_at)?;
-        for number in [
-            execution.ended_at,
-            execution.queue_us,
-            execution.duration_us,
-            execution.fuel,
-            execution.memory_bytes,
-            execution.host_calls,
-        ] {
+    values.add(common.tenant.clone())?;
+    values.add(common.script_id.clone())?;
+    values.add(common.script.clone())?;
+    values.add(common.version)?;
+    values.add(common.triggered_by.clone())?;
+    values.add(common.user_id.clone())?;
+    values.add(common.status.to_owned())?;
+    for row in rows {
+        values.add(row.id.clone())?;
+        values.add(row.trace.map(|trace| trace.id()))?;
+        values.add(row.started_at)?;
+        for number in [row.ended_at, row.queue_us, row.duration_us, row.fuel, row.memory_bytes, row.host_calls] {
             values.add(number)?;
         }
-        values.add(execution.error.clone())?;
-        values.add(execution.result.clone())?;
-        values.add(execution.result_bytes)?;
-        values.add(execution.log_lines)?;
-        values.add(*alive_at)?;
-        values.add(*bytes)?;
-        values.add(execution.job.clone())?;
-        values.add(execution.attempt)?;
-        values.add(execution.cause.clone())?;
+        values.add(row.error.clone())?;
+        values.add(row.result.clone())?;
+        values.add(row.result_bytes)?;
+        values.add(row.log_lines)?;
+        values.add(row.alive_at)?;
+        values.add(row.bytes)?;
+        values.add(row.job.clone())?;
+        values.add(row.attempt)?;
+        values.add(row.cause.clone())?;
     }
     Ok(values)
 }
 
 /// Writes a row that may be there, and adds it to what the tenant has.
-pub async fn insert_one(connection: &mut Connection, tenant: &str, row: &Row) -> sqlx::Result<()> {
-    let values = values(tenant, &[row]).map_err(sqlx::Error::Encode)?;
+pub async fn insert_one(connection: &mut Connection, row: &Row) -> sqlx::Result<()> {
+    let values = values(&row.common, &[row]).map_err(sqlx::Error::Encode)?;
     let sql = INSERTS.one(Kind::of(connection));
     if sqlx::query_with(sql, values).execute(&mut *connection).await?.rows_affected() > 0 {
-        usage::add(connection, tenant, Room::Executions, Usage { items: 1, bytes: row.bytes }).await?;
+        let one = Usage { items: 1, bytes: row.bytes };
+        usage::add(connection, &row.common.tenant, Room::Executions, one).await?;
     }
     Ok(())
 }
@@ -154,21 +157,24 @@ pub async fn insert_one(connection: &mut Connection, tenant: &str, row: &Row) ->
 pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, work: &Work) -> sqlx::Result<Saved> {
     let kind = Kind::of(connection);
     let mut more = Usage::default();
-    let (known, new): (Vec<&Row>, Vec<&Row>) = work.rows.iter().partition(|row| row.before.is_some());
-    let mut alike: BTreeMap<Common<'_>, Vec<&Row>> = BTreeMap::new();
+    let rows = work.rows.iter().map(|row| &**row);
+    let (known, new): (Vec<&Row>, Vec<&Row>) = rows.partition(|row| row.before.is_some());
+    let mut alike: BTreeMap<&Common, Vec<&Row>> = BTreeMap::new();
     for row in new {
-        alike.entry(Common::of(row)).or_default().push(row);
+        alike.entry(&row.common).or_default().push(row);
     }
-    for (sql, some) in alike.values().flat_map(|rows| INSERTS.split(kind, rows)) {
-        let values = values(tenant, some).map_err(sqlx::Error::Encode)?;
-        let inserted = sqlx::query_with(sql, values).execute(&mut *connection).await?.rows_affected();
-        if all_or_none(inserted, some.len())? {
-            more.items += some.len() as i64;
-            more.bytes += some.iter().map(|row| row.bytes).sum::<i64>();
+    for (common, rows) in &alike {
+        for (sql, some) in INSERTS.split(kind, rows) {
+            let values = values(common, some).map_err(sqlx::Error::Encode)?;
+            let inserted = sqlx::query_with(sql, values).execute(&mut *connection).await?.rows_affected();
+            if all_or_none(inserted, some.len())? {
+                more.items += some.len() as i64;
+                more.bytes += some.iter().map(|row| row.bytes).sum::<i64>();
+            }
         }
     }
     for row in known {
-        let values = values(tenant, &[row]).map_err(sqlx::Error::Encode)?;
+        let values = values(&row.common, &[row]).map_err(sqlx::Error::Encode)?;
         let updated = sqlx::query_with(UPDATE, values).execute(&mut *connection).await?.rows_affected();
         if updated > 0 {
             more.bytes += row.bytes - row.before.unwrap_or_default();
