@@ -69,9 +69,9 @@ struct Pending {
 
 enum Record {
     /// Of most calls there is no more to write. All else that a call leaves is many
-    /// times as much, which at thousands a second would no longer be in the
-    /// processor's caches when other calls are given its memory: that made them
-    /// slower by as much as the writing.
+    /// times as much, and at thousands a second no longer in the processor's caches
+    /// when other calls are given its memory: that doubled the allocator's part of
+    /// a call.
     Row(Arc<Row>),
     Whole(Box<Ended>),
 }
