@@ -225,11 +225,9 @@ fn begin(batch: &[Write]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use futures_util::future::join_all;
     use sqlx::{Connection as _, PgConnection};
-    use tokio::sync::Semaphore;
+    use tokio::sync::oneshot;
 
     use crate::store::fixture::{Lasting, on_both_databases, postgres};
     use crate::store::usage::{self, Room, Usage};
@@ -255,11 +253,29 @@ mod tests {
             .await
     }
 
+    /// Holds its queue up until all of these are in it.
+    async fn together<T>(store: &Store, writes: impl Future<Output = T>) -> T {
+        let ((begun, held), (go_on, may)) = (oneshot::channel::<()>(), oneshot::channel::<()>());
+        let before = store.write("a", move |_| {
+            Box::pin(async move {
+                begun.send(()).unwrap();
+                may.await.map_err(|_| sqlx::Error::WorkerCrashed)
+            })
+        });
+        let behind = async {
+            held.await.unwrap();
+            tokio::join!(biased; writes, async { go_on.send(()).unwrap() }).0
+        };
+        let (before, written) = tokio::join!(before, behind);
+        before.unwrap();
+        written
+    }
+
     async fn of_a_batch_only_the_failed_is_undone(kind: Kind) {
         let store = Store::fresh(kind).await;
         let ends: [fn() -> Result<(), sqlx::Error>; 3] =
             [|| Ok(()), || Err(sqlx::Error::RowNotFound), || panic!("on purpose")];
-        let results = join_all((0..30).map(|n| add(&store, ends[n % 3]))).await;
+        let results = together(&store, join_all((0..30).map(|n| add(&store, ends[n % 3])))).await;
         for (n, result) in results.iter().enumerate() {
             match n % 3 {
                 0 => assert!(result.is_ok(), "{n}: {result:?}"),
@@ -273,26 +289,11 @@ mod tests {
 
     async fn a_write_that_nobody_waits_for_any_more_is_not_begun(kind: Kind) {
         let store = Store::fresh(kind).await;
-        let (begun, may) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-        let before = {
-            let (begun, may) = (begun.clone(), may.clone());
-            store.write("a", move |_| {
-                Box::pin(async move {
-                    begun.add_permits(1);
-                    may.acquire().await.unwrap().forget();
-                    Ok::<_, sqlx::Error>(())
-                })
-            })
-        };
         let abandoned = async {
-            begun.acquire().await.unwrap().forget();
-            {
-                let mut abandoned = Box::pin(add(&store, || Ok(())));
-                assert!(futures_util::poll!(&mut abandoned).is_pending());
-            }
-            may.add_permits(1);
+            let mut abandoned = Box::pin(add(&store, || Ok(())));
+            assert!(futures_util::poll!(&mut abandoned).is_pending());
         };
-        tokio::join!(before, abandoned).0.unwrap();
+        together(&store, abandoned).await;
         add(&store, || Ok(())).await.unwrap();
         assert_eq!(items(&store).await, 1);
     }
@@ -384,8 +385,8 @@ mod tests {
             })
             .await;
         shrunk.unwrap();
-        let results = join_all((0..10).map(large)).await;
-        assert!(results.iter().all(Result::is_err));
+        let results = together(&store, join_all((0..10).map(large))).await;
+        assert!(results.iter().all(Result::is_err), "{results:?}");
         assert_eq!(items(&store).await, 0);
 
         // The limit was the connection's, and that is a new one.
