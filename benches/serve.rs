@@ -225,22 +225,20 @@ fn main() -> Result<()> {
     println!("  1,001 scripts / one, recorded             {}", bar(recorded_many.rate / recorded.rate, 0.9, false));
     println!("  1,001 scripts / one, not recorded         {}", bar(bare_many.rate / bare.rate, 0.9, false));
     let [recorded, bare, ..] = &servers;
-    for (connections, what) in [(1, "one request at a time"), (CONNECTIONS, "both cores busy")] {
-        let rates = pairs(recorded, bare, &lua, connections)?;
-        println!("  recorded / not recorded, {what:<22} {}", bar(rates, 0.95, false));
+    for (connections, what) in [(1, "one at a time"), (CONNECTIONS, "cores busy")] {
+        let ratio = ratio(recorded, bare, &lua, connections)?;
+        println!("  recorded / not recorded, {what:<16} {}", bar(ratio, 0.95, false));
     }
     Ok(())
 }
 
-/// Rates of one server to another's, by turns: what differs between them is less
-/// than what differs from one second to the next.
-fn pairs(one: &Server, other: &Server, lua: &Path, connections: u32) -> Result<f64> {
+/// One server's rate to another's, by turns: what differs between them is less than
+/// what differs from one second to the next.
+fn ratio(one: &Server, other: &Server, lua: &Path, connections: u32) -> Result<f64> {
     let mut ratios = Vec::new();
     for round in 0..PAIRS {
-        let (first, second) = if round % 2 == 0 { (one, other) } else { (other, one) };
-        let rates = [first.ask(lua, connections, 1)?.rate, second.ask(lua, connections, 1)?.rate];
-        let [first, second] = rates;
-        ratios.push(if round % 2 == 0 { first / second } else { second / first });
+        let rate = |server: &Server| server.ask(lua, connections, 1).map(|measured| measured.rate);
+        ratios.push(if round % 2 == 0 { rate(one)? / rate(other)? } else { 1.0 / (rate(other)? / rate(one)?) });
     }
     Ok(median(ratios))
 }

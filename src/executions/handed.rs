@@ -137,24 +137,13 @@ pub async fn note_lost(connection: &mut Connection, tenant: &str, now: Millis, l
     let row = Row {
         common: Arc::new(common),
         id: lost.id,
-        trace: None,
         started_at: lost.started_at,
         ended_at: Some(now),
-        queue_us: None,
-        duration_us: None,
-        fuel: None,
-        memory_bytes: None,
-        host_calls: None,
-        error: None,
-        result: None,
-        result_bytes: None,
-        log_lines: 0,
         job: Some(lost.job),
         attempt: Some(lost.attempt),
         cause: lost.cause,
-        alive_at: None,
         bytes,
-        before: None,
+        ..Row::default()
     };
     rows::insert_one(connection, &row).await
 }

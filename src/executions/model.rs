@@ -76,7 +76,7 @@ impl fmt::Display for Status {
 
 /// An execution, as its record has it. Times are milliseconds since the Unix
 /// epoch.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct Execution {
     pub id: String,
     pub script_id: String,

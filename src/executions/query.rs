@@ -217,20 +217,12 @@ impl From<&Running> for Execution {
             trace_id: running.trace.map(|trace| trace.id()),
             status: Status::Running.to_string(),
             started_at: running.started_at,
-            ended_at: None,
-            queue_us: None,
-            duration_us: None,
-            fuel: None,
-            memory_bytes: None,
-            host_calls: None,
-            error: None,
-            result: None,
-            result_bytes: None,
             log_lines: running.lines.len() as i64,
             job: running.origin.attempt.as_ref().map(|attempt| attempt.job.clone()),
             attempt: running.origin.attempt.as_ref().map(|attempt| attempt.number),
             cause: identity.execution.cause.as_ref().map(|cause| cause.event.clone()),
             progress: running.origin.progress.read().as_ref().and_then(json),
+            ..Execution::default()
         }
     }
 }

@@ -412,23 +412,14 @@ fn begun(running: &Running, status: Status, alike: &mut Alike) -> Row {
         id: plain(&execution.id),
         trace: running.trace,
         started_at: running.started_at,
-        ended_at: None,
-        queue_us: None,
-        duration_us: None,
-        fuel: None,
-        memory_bytes: None,
-        host_calls: None,
-        error: None,
-        result: None,
-        result_bytes: None,
         log_lines: running.lines.len() as i64,
         job: attempt.as_ref().map(|attempt| attempt.job.clone()),
         attempt: attempt.as_ref().map(|attempt| attempt.number),
         cause: execution.cause.as_ref().map(|cause| cause.event.clone()),
-        alive_at: None,
         bytes: (OVERHEAD + common.script.len()) as i64,
         before: (before != NOT_RECORDED).then(|| whole(before)),
         common,
+        ..Row::default()
     }
 }
 

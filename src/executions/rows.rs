@@ -13,8 +13,8 @@ use crate::store::usage::{self, Room, Usage};
 use crate::store::{Connection, Kind, Statements, all_or_none};
 
 /// A record as it is written. An [`Execution`](super::Execution) has the same
-/// members.
-#[derive(Debug)]
+/// members. By default all that is not known yet.
+#[derive(Debug, Default)]
 pub struct Row {
     pub common: Arc<Common>,
     pub id: String,
@@ -42,7 +42,7 @@ pub struct Row {
 
 /// What a tenant's calls of a script have in common, made for the same reason and
 /// come to the same end.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Common {
     pub tenant: String,
     pub script_id: String,

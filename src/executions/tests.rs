@@ -465,28 +465,7 @@ async fn what_is_on_record_counts_once_whatever_is_new_beside_it(kind: Kind) {
 
 async fn what_the_database_refuses_takes_nothing_with_it(kind: Kind) {
     let scene = Scene::new(kind).await;
-    let sql = match kind {
-        Kind::Sqlite => {
-            "CREATE TRIGGER refuse BEFORE INSERT ON executions WHEN NEW.id = 'bad'
-             BEGIN SELECT RAISE(ABORT, 'on purpose'); END"
-        }
-        Kind::Postgres => {
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 IF NEW.id = 'bad' THEN RAISE 'on purpose'; END IF;
-                 RETURN NEW;
-             END $$;
-             CREATE TRIGGER refuse BEFORE INSERT ON executions FOR EACH ROW EXECUTE FUNCTION refuse()"
-        }
-    };
-    let refusing: sqlx::Result<()> = scene
-        .executions
-        .0
-        .store
-        .write_without_turn(move |connection| {
-            Box::pin(async move { sqlx::raw_sql(sql).execute(connection).await.map(drop) })
-        })
-        .await;
-    refusing.unwrap();
+    scene.executions.0.store.refuse_executions("NEW.id = 'bad'").await;
     ["1", "2", "bad", "3"].iter().for_each(|id| scene.ran("acme", id));
     scene.executions.tick().await;
     let mut ids = scene.ids("acme", Filter::default()).await;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{NewJob, State, order};
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Usage};
-use crate::store::{Connection, Kind, Statements, plain};
+use crate::store::{Connection, Kind, Statements, all_or_none, plain};
 
 /// What came of inserting jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,7 @@ async fn insert_all(
             state = State::Blocked;
         }
         let common = Common::of(job, state, now)?;
-        if insert_some(connection, tenant, now, &common, &[one], IF_NEW.one(kind)).await? > 0 {
+        if insert_some(connection, tenant, now, &common, &[one], INSERTS.one(kind)).await? {
             new.insert(id.clone());
         }
     }
@@ -91,8 +91,9 @@ async fn insert_all(
     alike.sort_by_key(|(_, jobs)| jobs.first().map(|(id, _)| *id));
     for (common, jobs) in &alike {
         for (sql, some) in INSERTS.split(kind, jobs) {
-            insert_some(connection, tenant, now, common, some, sql).await?;
-            new.extend(some.iter().map(|(id, _)| (*id).to_owned()));
+            if insert_some(connection, tenant, now, common, some, sql).await? {
+                new.extend(some.iter().map(|(id, _)| (*id).to_owned()));
+            }
         }
     }
     let mut kept = Vec::with_capacity(jobs.len());
@@ -113,22 +114,18 @@ async fn insert_all(
 const COMMON: usize = 13;
 const OWN: usize = 6;
 
-/// Of jobs of the same [`Common`] that cannot be there yet.
-static INSERTS: LazyLock<Statements> = LazyLock::new(|| Statements::new(insert_text));
-
-/// Of a job that may be there.
-static IF_NEW: LazyLock<Statements> =
-    LazyLock::new(|| Statements::new(|rows, kind| insert_text(rows, kind) + " ON CONFLICT DO NOTHING"));
-
-fn insert_text(rows: usize, kind: Kind) -> String {
-    format!(
-        "INSERT INTO jobs (attempt, tenant, script, triggered_by, entry, version, depth, caller, state, priority,
-         run_at, attempts, created_at, changed_at, id, input, cause, order_key, dedup_key, bytes)
-         SELECT 0, {}, own.* FROM (VALUES {}) AS own WHERE true",
-        kind.list(1..COMMON + 1),
-        kind.rows(COMMON + 1, rows, OWN)
-    )
-}
+/// Inserts jobs of the same [`Common`].
+static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(|rows, kind| {
+        format!(
+            "INSERT INTO jobs (attempt, tenant, script, triggered_by, entry, version, depth, caller, state, priority,
+             run_at, attempts, created_at, changed_at, id, input, cause, order_key, dedup_key, bytes)
+             SELECT 0, {}, own.* FROM (VALUES {}) AS own WHERE true ON CONFLICT DO NOTHING",
+            kind.list(1..COMMON + 1),
+            kind.rows(COMMON + 1, rows, OWN)
+        )
+    })
+});
 
 /// What jobs of one script that do the same have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -164,7 +161,7 @@ impl Common<'_> {
     }
 }
 
-/// Answers how many were not there.
+/// Answers whether they were not there.
 async fn insert_some(
     connection: &mut Connection,
     tenant: &str,
@@ -172,9 +169,9 @@ async fn insert_some(
     common: &Common<'_>,
     jobs: &[(&str, &NewJob)],
     sql: &'static str,
-) -> sqlx::Result<u64> {
+) -> sqlx::Result<bool> {
     let values = values(tenant, now, common, jobs).map_err(sqlx::Error::Encode)?;
-    Ok(sqlx::query_with(sql, values).execute(connection).await?.rows_affected())
+    all_or_none(sqlx::query_with(sql, values).execute(connection).await?.rows_affected(), jobs.len())
 }
 
 /// `jobs` are with their ids.

@@ -490,35 +490,11 @@ async fn a_handler_gets_the_event(kind: Kind) {
     assert_eq!(scene.states("a").await, ["dead"], "the one whose event is gone");
 }
 
-/// Refuses one script's records, or those that say `failed`.
-fn refusing(kind: Kind, what: &str) -> String {
-    match kind {
-        Kind::Sqlite => format!(
-            "CREATE TRIGGER refuse BEFORE INSERT ON executions WHEN NEW.script = 'fail' AND {what}
-             BEGIN SELECT RAISE(ABORT, 'on purpose'); END"
-        ),
-        Kind::Postgres => format!(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 IF NEW.script = 'fail' AND {what} THEN RAISE 'on purpose'; END IF;
-                 RETURN NEW;
-             END $$;
-             CREATE TRIGGER refuse BEFORE INSERT ON executions FOR EACH ROW EXECUTE FUNCTION refuse()"
-        ),
-    }
-}
-
 async fn what_the_database_refuses_is_set_aside_alone(kind: Kind) {
     // Its record is refused whatever it says, or as long as it says what happened.
     for (what, on_record) in [("NEW.status <> ''", 0), ("NEW.status = 'failed'", 1)] {
         let scene = Scene::new(kind).await;
-        let sql = refusing(kind, what);
-        let refusing: sqlx::Result<()> = scene
-            .store()
-            .write_without_turn(move |connection| {
-                Box::pin(async move { sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await.map(drop) })
-            })
-            .await;
-        refusing.unwrap();
+        scene.store().refuse_executions(&format!("NEW.script = 'fail' AND {what}")).await;
         let ordered = |job| NewJob { order_key: Some("key".into()), ..job };
         let behind = ordered(NewJob { entry: Some("missing".into()), ..to("fail", 9) });
         let jobs = (0..5).map(job).chain([ordered(NewJob { attempts: 3, ..to("fail", 7) }), behind]).collect();

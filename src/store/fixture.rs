@@ -30,6 +30,30 @@ impl Store {
             Kind::Postgres => Store::postgres(&postgres().await, 8).await.unwrap(),
         }
     }
+
+    /// From now on, the database refuses records of executions that are so, such as
+    /// `NEW.status = 'failed'`.
+    pub async fn refuse_executions(&self, which: &str) {
+        let sql = match self.kind {
+            Kind::Sqlite => format!(
+                "CREATE TRIGGER refuse BEFORE INSERT ON executions WHEN {which}
+                 BEGIN SELECT RAISE(ABORT, 'on purpose'); END"
+            ),
+            Kind::Postgres => format!(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                     IF {which} THEN RAISE 'on purpose'; END IF;
+                     RETURN NEW;
+                 END $$;
+                 CREATE TRIGGER refuse BEFORE INSERT ON executions FOR EACH ROW EXECUTE FUNCTION refuse()"
+            ),
+        };
+        let done: sqlx::Result<()> = self
+            .write_without_turn(move |connection| {
+                Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop) })
+            })
+            .await;
+        done.unwrap();
+    }
 }
 
 const FILE: &str = "airlock.db";

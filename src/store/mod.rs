@@ -34,7 +34,7 @@ use connect::Pools;
 pub use migrate::Migrated;
 pub use refusal::is_refusal;
 pub use signals::{Listener, Signals};
-pub use statements::{Statements, all_or_none, numbered};
+pub use statements::{Statements, all_or_none};
 use writer::Writer;
 
 /// What queries run on, of either database.

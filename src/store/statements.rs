@@ -1,7 +1,5 @@
 //! Statements about many rows: few texts to prepare, and few round trips.
 
-use std::ops::Range;
-
 use super::Kind;
 
 /// The numbers of rows that there is a text for. Few have to be prepared, and most
@@ -90,11 +88,6 @@ pub fn all_or_none(met: u64, wanted: usize) -> sqlx::Result<bool> {
     }
 }
 
-/// Places of values, such as `$2, $3`.
-pub fn numbered(places: Range<usize>) -> String {
-    places.map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,7 +110,7 @@ mod tests {
         assert_eq!(statements.one(Kind::Sqlite), "1 Sqlite");
         let for_all = [1, 2, 4, 5, 17, 64, 65].map(|rows| statements.for_all(Kind::Postgres, rows).1);
         assert_eq!(for_all, [1, 4, 4, 16, 64, 64, 64]);
-        assert_eq!(numbered(2..5), "$2, $3, $4");
+        assert_eq!(Kind::Postgres.list(2..5), "$2, $3, $4");
     }
 
     #[test]

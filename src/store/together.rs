@@ -145,14 +145,14 @@ where
     }
 
     async fn fail(&self, mut taken: Vec<Waiting<T, W, E>>, failure: E) {
+        if taken.len() > 1 {
+            join_all(taken.into_iter().map(|waiting| self.write_one(waiting))).await;
+            return;
+        }
         match taken.pop() {
+            Some(only) => only.tell(Err(failure)),
             // The database is away. Who has waited for it is told so.
             None => drop(self.together.take(&self.tenant)),
-            Some(only) if taken.is_empty() => only.tell(Err(failure)),
-            Some(last) => {
-                taken.push(last);
-                join_all(taken.into_iter().map(|waiting| self.write_one(waiting))).await;
-            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use crate::runtime::failure::Failure;
 use crate::store::clock::Millis;
 use crate::store::usage::{self, Room, Tenants, Usage};
-use crate::store::{Connection, Kind, Statements, Store, numbered, statements};
+use crate::store::{Connection, Kind, Statements, Store, statements};
 
 /// Keys that one round removes. A write adds one key at most, so a tenant that
 /// writes stays ahead of what expires, and no write pays for much of it.
@@ -15,8 +15,11 @@ const ROUND: usize = 32;
 /// Of keys that are named one by one. With the query for them inside, PostgreSQL
 /// goes through all keys of the tenant, so long as it does not know how many
 /// there are: for each write, most of which find nothing to remove.
-static DELETE: LazyLock<String> = LazyLock::new(|| {
-    format!("DELETE FROM storage WHERE tenant = $1 AND key IN ({}) RETURNING bytes", numbered(2..ROUND + 2))
+static DELETES: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(|keys, kind| {
+        let (tenant, keys) = (kind.place(1), kind.list(2..keys + 2));
+        format!("DELETE FROM storage WHERE tenant = {tenant} AND key IN ({keys}) RETURNING bytes")
+    })
 });
 
 /// Looks each of some keys up, and some others that have expired. PostgreSQL would
@@ -24,8 +27,7 @@ static DELETE: LazyLock<String> = LazyLock::new(|| {
 /// how many there are.
 static LOOKS: LazyLock<Statements> = LazyLock::new(|| {
     Statements::new(|keys, kind| {
-        let keys: Vec<String> = (1..=keys).map(|number| format!("({})", kind.place(number))).collect();
-        let place = |after: usize| kind.place(keys.len() + after);
+        let place = |after: usize| kind.place(keys + after);
         // In the order of their places, for those without a number.
         format!(
             "WITH wanted (key) AS (VALUES {})
@@ -35,7 +37,7 @@ static LOOKS: LazyLock<Statements> = LazyLock::new(|| {
              SELECT * FROM (
                  SELECT key, bytes, CAST(1 AS BIGINT) FROM storage WHERE tenant = {} AND expires_at <= {}
                  ORDER BY expires_at LIMIT {}) AS expired",
-            keys.join(", "),
+            kind.rows(1, keys, 1),
             place(1),
             place(2),
             place(3),
@@ -102,8 +104,9 @@ pub async fn round(
 /// Removes keys, [`ROUND`] at most. Answers what that freed.
 pub async fn remove(connection: &mut Connection, tenant: &str, mut expired: Vec<String>) -> sqlx::Result<Usage> {
     let Some(last) = expired.last().cloned() else { return Ok(Usage::default()) };
-    expired.resize(ROUND, last);
-    let delete = sqlx::query_scalar(DELETE.as_str()).bind(tenant.to_owned());
+    let (sql, size) = DELETES.for_all(Kind::of(connection), expired.len());
+    expired.resize(size, last);
+    let delete = sqlx::query_scalar(sql).bind(tenant.to_owned());
     let gone: Vec<i64> =
         expired.into_iter().fold(delete, |delete, key| delete.bind(key)).fetch_all(&mut *connection).await?;
     usage::give_back(connection, tenant, Room::Storage, &gone).await?;
