@@ -35,9 +35,9 @@ impl Ending {
         self.ended.error.as_deref()
     }
 
-    /// Writes executions of a tenant, whose turn this must be. Doing so again
+    /// Writes executions of tenants, whose turns these must be. Doing so again
     /// changes nothing.
-    pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, endings: &[&Ending]) -> sqlx::Result<()> {
+    pub async fn save(connection: &mut Connection, now: Millis, endings: &[&Ending]) -> sqlx::Result<()> {
         let mut work = Work::default();
         let mut executions = None;
         let mut told = Vec::new();
@@ -48,7 +48,8 @@ impl Ending {
                 return Ok(());
             }
             executions = Some(of);
-            told.extend(recorder::told([ended]));
+            let tenant = ended.running.identity.tenant.id.as_str();
+            told.extend(recorder::told([ended]).into_iter().map(|told| (tenant, told)));
             let mut row = end(ended, &mut alike);
             let mut lines = 0;
             // The recorder may have written that it runs, and not know yet that it did.
@@ -73,11 +74,11 @@ impl Ending {
             }
         }
         let Some(executions) = executions else { return Ok(()) };
-        let saved = rows::save(&mut *connection, tenant, now, &work).await?;
-        if saved.usage.is_some_and(|usage| is_over(&executions.0.settings, tenant, usage)) {
+        let saved = rows::save(&mut *connection, now, &work).await?;
+        if saved.usage.iter().any(|(tenant, usage)| is_over(&executions.0.settings, tenant, *usage)) {
             executions.0.over.notify_one();
         }
-        for told in told {
+        for (tenant, told) in told {
             // Whoever handles it is found at the next look.
             executions.0.events.tell(&mut *connection, tenant, told).await?;
         }

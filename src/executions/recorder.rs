@@ -15,7 +15,7 @@ use super::live::Registry;
 use super::model::{Origin, Status};
 use super::query::json;
 use super::retention::is_over;
-use super::rows::{self, Chunk, Common, Row, Work};
+use super::rows::{self, Alive, Chunk, Common, Row, Work};
 use super::{NOT_RECORDED, Running};
 use crate::metrics::Metrics;
 use crate::settings::ExecutionSettings;
@@ -280,7 +280,7 @@ impl Recorder {
             let (events, told) = (self.events.clone(), told(ended.iter().filter_map(Pending::whole)));
             self.store.write(tenant, move |connection| {
                 Box::pin(async move {
-                    let saved = rows::save(&mut *connection, &of, now, &work).await?;
+                    let saved = rows::save(&mut *connection, now, &work).await?;
                     let mut is_handled = false;
                     for told in told {
                         is_handled |= events.tell(&mut *connection, &of, told).await?;
@@ -299,7 +299,7 @@ impl Recorder {
                 running.control.cancel();
             }
         }
-        if saved.usage.is_some_and(|usage| is_over(&self.settings, tenant, usage)) {
+        if saved.usage.iter().any(|(tenant, usage)| is_over(&self.settings, tenant, *usage)) {
             self.over.notify_one();
         }
         self.load.bytes.fetch_sub(ended.iter().map(|ended| ended.bytes).sum(), Ordering::Relaxed);
@@ -357,7 +357,11 @@ fn work(ended: &[Pending], running: &[Arc<Running>], now: Millis) -> Work {
     for running in running {
         if running.is_recorded() {
             let progress = running.origin.progress.read().as_ref().and_then(json);
-            work.alive.push((plain(&running.identity.execution.id), progress.as_deref().map(plain)));
+            work.alive.push(Alive {
+                tenant: running.identity.tenant.id.clone(),
+                id: plain(&running.identity.execution.id),
+                progress: progress.as_deref().map(plain),
+            });
         } else {
             work.rows.push(Arc::new(Row { alive_at: Some(now), ..begun(running, Status::Running, &mut alike) }));
         }
@@ -432,6 +436,7 @@ fn chunk(running: &Running) -> Option<Chunk> {
 pub fn chunk_from(running: &Running, first: u64) -> Option<Chunk> {
     let (lines, _) = running.lines.from(first as usize);
     (!lines.is_empty()).then(|| Chunk {
+        tenant: running.identity.tenant.id.clone(),
         execution: plain(&running.identity.execution.id),
         first: whole(first),
         count: lines.len() as i64,

@@ -1,6 +1,6 @@
-//! What the recorder writes for one tenant in one transaction.
+//! What is written of executions in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use sqlx::Arguments;
@@ -56,128 +56,176 @@ pub struct Common {
 /// Log lines that follow one another.
 #[derive(Debug)]
 pub struct Chunk {
+    pub tenant: String,
     pub execution: String,
     pub first: i64,
     pub count: i64,
     pub lines: String,
 }
 
-/// What is written for a tenant.
+/// An execution on record that runs still.
+#[derive(Debug)]
+pub struct Alive {
+    pub tenant: String,
+    pub id: String,
+    /// How far it is, as JSON.
+    pub progress: Option<String>,
+}
+
+/// What is written for some tenants.
 #[derive(Debug, Default)]
 pub struct Work {
     pub rows: Vec<Arc<Row>>,
     pub chunks: Vec<Chunk>,
-    /// Executions on record that run still.
-    /// With how far they are.
-    pub alive: Vec<(String, Option<String>)>,
+    pub alive: Vec<Alive>,
 }
 
 /// What was found meanwhile.
 #[derive(Debug, Default)]
 pub struct Saved {
-    /// What the tenant has on record.
-    pub usage: Option<Usage>,
+    /// What tenants have on record now that have more than before.
+    pub usage: HashMap<String, Usage>,
     /// Executions of this host that somebody asked to stop.
     pub cancelled: Vec<String>,
 }
 
-/// Columns that many rows have in common, and those that are a row's own.
-const COMMON: usize = 7;
+/// Columns of how calls were made and ended, of whose and which script they are, and
+/// their own.
+const ALIKE: usize = 4;
+const SCRIPT: usize = 3;
 const OWN: usize = 18;
 
-/// Inserts rows of the same [`Common`]. Binding a value of text takes as long as to
-/// insert it, so those that are the same are bound once.
-static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new(|rows, kind| {
-        format!(
-            "INSERT INTO executions (tenant, script_id, script, version, triggered_by, user_id, status,
-             id, trace_id, started_at, ended_at, queue_us, duration_us, fuel, memory_bytes, host_calls, error, result,
-             result_bytes, log_lines, alive_at, bytes, job, attempt, cause)
-             SELECT {}, own.* FROM (VALUES {}) AS own WHERE true ON CONFLICT DO NOTHING",
-            kind.list(1..COMMON + 1),
-            kind.rows(COMMON + 1, rows, OWN)
-        )
-    })
-});
+/// Rows of the same [`Common`]. Binding a value of text takes as long as to insert it,
+/// so those that are the same are bound once.
+static OF_ONE_SCRIPT: LazyLock<Statements> =
+    LazyLock::new(|| Statements::new(|rows, kind| text(rows, kind, ALIKE + SCRIPT, OWN)));
+
+/// Rows of any tenants and scripts.
+static OF_ANY: LazyLock<Statements> =
+    LazyLock::new(|| Statements::new(|rows, kind| text(rows, kind, ALIKE, SCRIPT + OWN)));
+
+fn text(rows: usize, kind: Kind, common: usize, own: usize) -> String {
+    format!(
+        "INSERT INTO executions (version, triggered_by, user_id, status, tenant, script_id, script,
+         id, trace_id, started_at, ended_at, queue_us, duration_us, fuel, memory_bytes, host_calls, error, result,
+         result_bytes, log_lines, alive_at, bytes, job, attempt, cause)
+         SELECT {}, own.* FROM (VALUES {}) AS own WHERE true ON CONFLICT DO NOTHING",
+        kind.list(1..common + 1),
+        kind.rows(common + 1, rows, own)
+    )
+}
 
 /// Takes the same values as an insert of one row.
-const UPDATE: &str = "UPDATE executions SET script_id = $2, script = $3, version = $4, triggered_by = $5, user_id = $6,
-    status = $7, trace_id = $9, started_at = $10, ended_at = $11, queue_us = $12, duration_us = $13, fuel = $14,
+const UPDATE: &str = "UPDATE executions SET version = $1, triggered_by = $2, user_id = $3, status = $4, script_id = $6,
+    script = $7, trace_id = $9, started_at = $10, ended_at = $11, queue_us = $12, duration_us = $13, fuel = $14,
     memory_bytes = $15, host_calls = $16, error = $17, result = $18, result_bytes = $19, log_lines = $20,
-    alive_at = $21, bytes = $22, job = $23, attempt = $24, cause = $25 WHERE tenant = $1 AND id = $8";
+    alive_at = $21, bytes = $22, job = $23, attempt = $24, cause = $25 WHERE tenant = $5 AND id = $8";
 
-/// The values of rows with the same [`Common`].
-fn values(common: &Common, rows: &[&Row]) -> Result<AnyArguments, BoxDynError> {
-    let mut values = AnyArguments::default();
-    values.reserve(COMMON + rows.len() * OWN, 0);
-    values.add(common.tenant.clone())?;
-    values.add(common.script_id.clone())?;
-    values.add(common.script.clone())?;
-    values.add(common.version)?;
-    values.add(common.triggered_by.clone())?;
-    values.add(common.user_id.clone())?;
-    values.add(common.status.to_owned())?;
-    for row in rows {
-        values.add(row.id.clone())?;
-        values.add(row.trace.map(|trace| trace.id()))?;
-        values.add(row.started_at)?;
-        for number in [row.ended_at, row.queue_us, row.duration_us, row.fuel, row.memory_bytes, row.host_calls] {
+impl Common {
+    /// By what rows of one statement are alike.
+    fn alike(&self) -> (&str, &str, Option<i64>, Option<&str>) {
+        (self.status, &self.triggered_by, self.version, self.user_id.as_deref())
+    }
+
+    fn bind_alike(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+        values.add(self.version)?;
+        values.add(self.triggered_by.clone())?;
+        values.add(self.user_id.clone())?;
+        values.add(self.status.to_owned())
+    }
+
+    fn bind_script(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+        values.add(self.tenant.clone())?;
+        values.add(self.script_id.clone())?;
+        values.add(self.script.clone())
+    }
+}
+
+impl Row {
+    fn bind_own(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+        values.add(self.id.clone())?;
+        values.add(self.trace.map(|trace| trace.id()))?;
+        values.add(self.started_at)?;
+        for number in [self.ended_at, self.queue_us, self.duration_us, self.fuel, self.memory_bytes, self.host_calls] {
             values.add(number)?;
         }
-        values.add(row.error.clone())?;
-        values.add(row.result.clone())?;
-        values.add(row.result_bytes)?;
-        values.add(row.log_lines)?;
-        values.add(row.alive_at)?;
-        values.add(row.bytes)?;
-        values.add(row.job.clone())?;
-        values.add(row.attempt)?;
-        values.add(row.cause.clone())?;
+        values.add(self.error.clone())?;
+        values.add(self.result.clone())?;
+        values.add(self.result_bytes)?;
+        values.add(self.log_lines)?;
+        values.add(self.alive_at)?;
+        values.add(self.bytes)?;
+        values.add(self.job.clone())?;
+        values.add(self.attempt)?;
+        values.add(self.cause.clone())
     }
-    Ok(values)
+}
+
+/// The values of rows that are alike, of one script or of any.
+fn values(rows: &[&Row], is_one: bool) -> sqlx::Result<AnyArguments> {
+    let bind = || {
+        let mut values = AnyArguments::default();
+        values.reserve(ALIKE + rows.len() * (SCRIPT + OWN), 0);
+        if let Some(row) = rows.first() {
+            row.common.bind_alike(&mut values)?;
+            if is_one {
+                row.common.bind_script(&mut values)?;
+            }
+        }
+        for row in rows {
+            if !is_one {
+                row.common.bind_script(&mut values)?;
+            }
+            row.bind_own(&mut values)?;
+        }
+        Ok(values)
+    };
+    bind().map_err(sqlx::Error::Encode)
 }
 
 /// Writes a row that may be there, and adds it to what the tenant has.
 pub async fn insert_one(connection: &mut Connection, row: &Row) -> sqlx::Result<()> {
-    let values = values(&row.common, &[row]).map_err(sqlx::Error::Encode)?;
-    let sql = INSERTS.one(Kind::of(connection));
-    if sqlx::query_with(sql, values).execute(&mut *connection).await?.rows_affected() > 0 {
+    let sql = OF_ONE_SCRIPT.one(Kind::of(connection));
+    if sqlx::query_with(sql, values(&[row], true)?).execute(&mut *connection).await?.rows_affected() > 0 {
         let one = Usage { items: 1, bytes: row.bytes };
         usage::add(connection, &row.common.tenant, Room::Executions, one).await?;
     }
     Ok(())
 }
 
-/// Writes it. Doing so again changes nothing.
+/// Writes it, in the turns of all tenants that it is of. Doing so again changes
+/// nothing.
 ///
 /// # Errors
 ///
 /// Where the database fails or refuses it, which it also does where some of the new
 /// rows are there already and others are not: each by itself is taken.
-pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, work: &Work) -> sqlx::Result<Saved> {
+pub async fn save(connection: &mut Connection, now: Millis, work: &Work) -> sqlx::Result<Saved> {
     let kind = Kind::of(connection);
-    let mut more = Usage::default();
+    let mut more: BTreeMap<&str, Usage> = BTreeMap::new();
     let rows = work.rows.iter().map(|row| &**row);
     let (known, new): (Vec<&Row>, Vec<&Row>) = rows.partition(|row| row.before.is_some());
-    let mut alike: BTreeMap<&Common, Vec<&Row>> = BTreeMap::new();
+    let mut alike: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
     for row in new {
-        alike.entry(&row.common).or_default().push(row);
+        alike.entry(row.common.alike()).or_default().push(row);
     }
-    for (common, rows) in &alike {
-        for (sql, some) in INSERTS.split(kind, rows) {
-            let values = values(common, some).map_err(sqlx::Error::Encode)?;
-            let inserted = sqlx::query_with(sql, values).execute(&mut *connection).await?.rows_affected();
-            if all_or_none(inserted, some.len())? {
-                more.items += some.len() as i64;
-                more.bytes += some.iter().map(|row| row.bytes).sum::<i64>();
+    for rows in alike.values() {
+        let is_one = rows.windows(2).all(|two| matches!(two, [one, next] if one.common == next.common));
+        let statements = if is_one { &OF_ONE_SCRIPT } else { &OF_ANY };
+        for (sql, some) in statements.split(kind, rows) {
+            let inserted = sqlx::query_with(sql, values(some, is_one)?).execute(&mut *connection).await?;
+            if all_or_none(inserted.rows_affected(), some.len())? {
+                for row in some {
+                    *more.entry(&row.common.tenant).or_default() += Usage { items: 1, bytes: row.bytes };
+                }
             }
         }
     }
     for row in known {
-        let values = values(&row.common, &[row]).map_err(sqlx::Error::Encode)?;
-        let updated = sqlx::query_with(UPDATE, values).execute(&mut *connection).await?.rows_affected();
-        if updated > 0 {
-            more.bytes += row.bytes - row.before.unwrap_or_default();
+        let updated = sqlx::query_with(UPDATE, values(&[row], true)?).execute(&mut *connection).await?;
+        if updated.rows_affected() > 0 {
+            let bytes = row.bytes - row.before.unwrap_or_default();
+            *more.entry(&row.common.tenant).or_default() += Usage { items: 0, bytes };
         }
     }
     for chunk in &work.chunks {
@@ -186,7 +234,7 @@ pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, work: 
              SELECT tenant, id, $3, $4, $5 FROM executions WHERE tenant = $1 AND id = $2
              ON CONFLICT (tenant, execution, first) DO NOTHING",
         )
-        .bind(tenant)
+        .bind(&chunk.tenant)
         .bind(&chunk.execution)
         .bind(chunk.first)
         .bind(chunk.count)
@@ -195,7 +243,7 @@ pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, work: 
         .await?;
     }
     let mut saved = Saved::default();
-    for (id, progress) in &work.alive {
+    for Alive { tenant, id, progress } in &work.alive {
         let cancelled: Option<Option<Millis>> = sqlx::query_scalar(
             "UPDATE executions SET alive_at = $3, progress = COALESCE($4, progress)
              WHERE tenant = $1 AND id = $2 AND status = 'running' RETURNING cancel_at",
@@ -208,8 +256,6 @@ pub async fn save(connection: &mut Connection, tenant: &str, now: Millis, work: 
         .await?;
         saved.cancelled.extend(cancelled.flatten().map(|_| id.clone()));
     }
-    if more != Usage::default() {
-        saved.usage = Some(usage::add(connection, tenant, Room::Executions, more).await?);
-    }
+    saved.usage = usage::add_for_all(connection, Room::Executions, &more).await?;
     Ok(saved)
 }

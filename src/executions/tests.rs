@@ -463,9 +463,28 @@ async fn what_is_on_record_counts_once_whatever_is_new_beside_it(kind: Kind) {
     assert_eq!(one, Usage { items: 6, bytes: 6 * each.bytes });
 }
 
+async fn what_runs_of_several_scripts_is_recorded_together(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    for n in 0..6 {
+        let name = |identity: &mut Identity| {
+            identity.script.id = format!("s-{}", n % 3);
+            identity.script.name = format!("script {}", n % 3);
+        };
+        scene.begin("acme", &n.to_string(), name).end(&Ok(completed(&n.to_string())));
+    }
+    scene.executions.tick().await;
+    for n in 0..6 {
+        let execution = scene.get("acme", &n.to_string()).await.unwrap();
+        let expected = (format!("s-{}", n % 3), format!("script {}", n % 3), Some(n.to_string()));
+        assert_eq!((execution.script_id, execution.script, execution.result), expected);
+        assert_eq!((execution.status.as_str(), execution.duration_us), ("completed", Some(1234)));
+    }
+    assert_eq!(scene.used("acme").await.items, 6);
+}
+
 async fn what_the_database_refuses_takes_nothing_with_it(kind: Kind) {
     let scene = Scene::new(kind).await;
-    scene.executions.0.store.refuse_executions("NEW.id = 'bad'").await;
+    scene.executions.0.store.refuse("executions", "NEW.id = 'bad'").await;
     ["1", "2", "bad", "3"].iter().for_each(|id| scene.ran("acme", id));
     scene.executions.tick().await;
     let mut ids = scene.ids("acme", Filter::default()).await;
@@ -487,6 +506,7 @@ on_both_databases!(
     bytes_are_bounded_too,
     a_failing_database_loses_no_more_than_it_must,
     what_is_on_record_counts_once_whatever_is_new_beside_it,
+    what_runs_of_several_scripts_is_recorded_together,
     what_the_database_refuses_takes_nothing_with_it,
     what_scripts_log_is_followed_on_all_hosts,
 );

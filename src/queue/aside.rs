@@ -18,16 +18,16 @@ use crate::store::{Connection, is_refusal};
 const TRIES: u32 = 3;
 
 impl Crew {
-    /// Writes what came of a tenant's attempts, however long the database is
-    /// away. What it refuses is set aside.
-    pub(super) async fn finish_each(&self, tenant: &str, done: Vec<Arc<Done>>) {
+    /// Writes what came of attempts, however long the database is away. What it
+    /// refuses is set aside.
+    pub(super) async fn finish_each(&self, done: Vec<Arc<Done>>) {
         let mut parts = VecDeque::from([(done, 0)]);
         let mut pause = Pause::default();
         while let Some((mut part, tries)) = parts.pop_front() {
-            match self.finish_part(tenant, Arc::new(part.clone())).await {
+            match self.finish_part(part.clone()).await {
                 Ok(finished) => {
                     self.note(Ok(()));
-                    self.report(tenant, &part, finished);
+                    self.report(&part, &finished);
                 }
                 Err(reason) if !is_refusal(&reason) => {
                     self.note(Err(&reason));
@@ -105,17 +105,18 @@ impl Crew {
     }
 
     /// Says what became of jobs.
-    fn report(&self, tenant: &str, done: &[Arc<Done>], finished: Finished) {
+    fn report(&self, done: &[Arc<Done>], finished: &Finished) {
         let metrics = &self.host.process().metrics;
-        for done in done {
-            metrics.attempted(done.end.name());
-        }
         metrics.died(finished.dead.len());
-        for job in finished.dead {
-            tracing::warn!(job, tenant_id = tenant, "a job has failed for good; it is a dead letter");
-        }
-        for job in finished.taken {
-            tracing::warn!(job, tenant_id = tenant, "this host counted as dead; its attempt is lost");
+        for Done { job, end } in done.iter().map(|done| &**done) {
+            metrics.attempted(end.name());
+            let (id, tenant_id) = (&job.id, &job.tenant);
+            if finished.dead.contains(&job.number) {
+                tracing::warn!(job = id, tenant_id, "a job has failed for good; it is a dead letter");
+            }
+            if finished.taken.contains(&job.number) {
+                tracing::warn!(job = id, tenant_id, "this host counted as dead; its attempt is lost");
+            }
         }
     }
 }

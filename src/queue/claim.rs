@@ -3,16 +3,19 @@
 //! Tenants take turns. Of those that have jobs waiting, each gets a share of the
 //! room that the host has, and what some do not use goes to the others.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use sqlx::AssertSqlSafe;
 
 use super::{State, argument};
 use crate::store::clock::Millis;
-use crate::store::{Connection, Kind};
+use crate::store::{Connection, Kind, Statements, statements};
 
 /// Jobs whose time has come, of one look.
 const DUE: i64 = 500;
 /// Tenants of one look that get something, and those among which they are sought.
-const TENANTS: usize = 64;
+const TENANTS: usize = statements::MOST;
 const SOUGHT: usize = 1_000;
 /// An argument that is larger is read when the call begins: a batch of them would
 /// be too much to hold.
@@ -90,22 +93,31 @@ impl Look<'_> {
         });
         let mut tenants: Vec<(String, usize)> = rooms.filter(|(_, room)| *room > 0).collect();
         tenants.truncate(TENANTS.min(self.most));
-        let share = (self.most / tenants.len().max(1)).max(1);
-        // First each gets its share, then whoever has more takes what is left.
-        for (round, share) in [share, self.most].into_iter().enumerate() {
-            for (tenant, room) in &mut tenants {
-                let wanted = share.min(self.most - found.jobs.len()).min(*room);
-                if wanted == 0 {
-                    continue;
-                }
-                let jobs = self.claim_of(connection, tenant, wanted).await?;
+        if let Some((last, _)) = tenants.last() {
+            found.last.clone_from(last);
+        }
+        // First each gets its share, then those share what is left that have more.
+        let mut left = self.most;
+        while left > 0 && !tenants.is_empty() {
+            let share = (left / tenants.len()).max(1);
+            let asked = tenants.len().min(left);
+            let wanted = |room: usize| share.min(room);
+            let some: Vec<(&str, usize)> =
+                tenants.iter().take(asked).map(|(tenant, room)| (tenant.as_str(), wanted(*room))).collect();
+            let jobs = self.claim_of(connection, &some).await?;
+            let mut claimed: HashMap<&str, usize> = HashMap::with_capacity(some.len());
+            jobs.iter().for_each(|job| *claimed.entry(&job.tenant).or_default() += 1);
+            let mut at = 0;
+            tenants.retain_mut(|(tenant, room)| {
+                at += 1;
+                let got = claimed.get(tenant.as_str()).copied().unwrap_or_default();
                 // Who had less than it might have had has no more.
-                *room = if jobs.len() < wanted { 0 } else { *room - jobs.len() };
-                found.jobs.extend(jobs);
-                if round == 0 {
-                    found.last.clone_from(tenant);
-                }
-            }
+                let has_more = at > asked || got == wanted(*room);
+                *room -= got;
+                has_more && *room > 0
+            });
+            left = left.saturating_sub(jobs.len());
+            found.jobs.extend(jobs);
         }
         argument::of_events(connection, &mut found.jobs).await?;
         found.next =
@@ -121,32 +133,60 @@ impl Look<'_> {
         Ok(known.is_some())
     }
 
-    async fn claim_of(&self, connection: &mut Connection, tenant: &str, most: usize) -> sqlx::Result<Vec<Claimed>> {
-        let sql = format!(
-            "WITH picked AS MATERIALIZED (
-                 SELECT number AS picked FROM jobs WHERE tenant = $1 AND state = 'waiting'
-                 ORDER BY priority DESC, run_at, number LIMIT $2{})
-             UPDATE jobs SET state = 'running', host = $3, attempt = attempt + 1, changed_at = $4
-             FROM picked WHERE number = picked
-             RETURNING number, tenant, id, script, triggered_by, entry, version,
-                 CASE WHEN bytes <= $5 THEN input END AS input, cause, depth,
-                 CAST(CASE WHEN input IS NULL THEN 1 ELSE 0 END AS BIGINT) AS takes_event, caller,
-                 priority, run_at, order_key, attempt, attempts, host, bytes",
-            Kind::of(connection).skip_locked()
-        );
-        let mut jobs: Vec<Claimed> = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(tenant)
-            .bind(most as i64)
-            .bind(self.host)
-            .bind(self.now)
-            .bind(SMALL)
-            .fetch_all(connection)
-            .await?;
+    /// Claims of each of some tenants so many, or those that there are.
+    async fn claim_of(&self, connection: &mut Connection, some: &[(&str, usize)]) -> sqlx::Result<Vec<Claimed>> {
+        let (sql, size) = CLAIMS.for_all(Kind::of(connection), some.len());
+        let nothing = some.first().map(|(tenant, _)| (*tenant, 0));
+        let some = some.iter().copied().chain(nothing.into_iter().cycle()).take(size);
+        let query = some.fold(sqlx::query_as(sql), |query, (tenant, most)| query.bind(tenant).bind(most as i64));
+        let mut jobs: Vec<Claimed> = query.bind(self.host).bind(self.now).bind(SMALL).fetch_all(connection).await?;
         // In no order that the database promises.
-        jobs.sort_by_key(|job| (-job.priority, job.run_at, job.number));
+        jobs.sort_by(|one, other| {
+            let key = |job: &Claimed| (-job.priority, job.run_at, job.number);
+            (&one.tenant, key(one)).cmp(&(&other.tenant, key(other)))
+        });
         Ok(jobs)
     }
 }
+
+/// Claims jobs of some tenants, each with how many.
+static CLAIMS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(|tenants, kind| {
+        let waiting = |tenant: &str, most: &str| {
+            format!(
+                "SELECT number FROM jobs WHERE tenant = {tenant} AND state = 'waiting'
+                 ORDER BY priority DESC, run_at, number LIMIT {most}{}",
+                kind.skip_locked()
+            )
+        };
+        // PostgreSQL would plan many queries anew each time that it takes them to be
+        // cheaper so, and SQLite has no LATERAL.
+        let picked = match kind {
+            Kind::Postgres => format!(
+                "SELECT number FROM (VALUES {}) AS asked (tenant, most) CROSS JOIN LATERAL ({}) AS waiting",
+                kind.rows(1, tenants, 2),
+                waiting("asked.tenant", "asked.most")
+            ),
+            Kind::Sqlite => {
+                let one = |_| format!("SELECT * FROM ({})", waiting("?", "?"));
+                (0..tenants).map(one).collect::<Vec<_>>().join(" UNION ALL ")
+            }
+        };
+        let place = |after: usize| kind.place(2 * tenants + after);
+        format!(
+            "WITH picked (picked) AS MATERIALIZED ({picked})
+             UPDATE jobs SET state = 'running', host = {}, attempt = attempt + 1, changed_at = {}
+             FROM picked WHERE number = picked
+             RETURNING number, tenant, id, script, triggered_by, entry, version,
+                 CASE WHEN bytes <= {} THEN input END AS input, cause, depth,
+                 CAST(CASE WHEN input IS NULL THEN 1 ELSE 0 END AS BIGINT) AS takes_event, caller,
+                 priority, run_at, order_key, attempt, attempts, host, bytes",
+            place(1),
+            place(2),
+            place(3)
+        )
+    })
+});
 
 /// Whether there is anything to claim.
 pub async fn is_any(connection: &mut Connection, now: Millis) -> sqlx::Result<bool> {

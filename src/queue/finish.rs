@@ -1,6 +1,6 @@
 //! What becomes of jobs after an attempt, in one transaction with its execution.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -67,43 +67,32 @@ impl Done {
     }
 }
 
-/// What a transaction did with some jobs.
+/// What a transaction did with some jobs, by their numbers.
 #[derive(Debug, Default)]
 pub struct Finished {
     /// Those that are dead letters now.
-    pub dead: Vec<String>,
+    pub dead: HashSet<i64>,
     /// Those that others have taken over, as if this host had died.
-    pub taken: Vec<String>,
+    pub taken: HashSet<i64>,
 }
 
-/// Writes what became of jobs of a tenant, whose turn this must be. Jobs that are
-/// not this host's any more stay as they are, and so do their records.
+/// Writes what became of jobs of some tenants, whose turns these must be. Jobs that
+/// are not this host's any more stay as they are, and so do their records.
 pub async fn finish(
     connection: &mut Connection,
-    tenant: &str,
     now: Millis,
     settings: &QueueSettings,
-    done: Arc<Vec<Arc<Done>>>,
+    done: &[Arc<Done>],
 ) -> sqlx::Result<Finished> {
     let mut finished = Finished::default();
-    let mut ours: HashSet<&str> = HashSet::new();
-    let mut keys: HashSet<(&str, &str)> = HashSet::new();
-    let mut freed = Usage::default();
+    let mut keys: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
+    let mut freed: BTreeMap<&str, Usage> = BTreeMap::new();
 
-    let mut over: Vec<&Claimed> = Vec::new();
-    for done in done.iter() {
-        if is_over(&done.end) {
-            over.push(&done.job);
-        }
-    }
-    let gone = delete(connection, &over).await?;
-    for job in over {
-        if !gone.contains(&job.number) {
-            continue;
-        }
-        ours.insert(&job.id);
-        freed = Usage { items: freed.items - 1, bytes: freed.bytes - job.bytes };
-        keys.extend(job.order_key.as_deref().map(|key| (job.script.as_str(), key)));
+    let over: Vec<&Claimed> = done.iter().filter(|done| is_over(&done.end)).map(|done| &done.job).collect();
+    let mut ours = delete(connection, &over).await?;
+    for job in over.into_iter().filter(|job| ours.contains(&job.number)) {
+        *freed.entry(&job.tenant).or_default() += Usage { items: -1, bytes: -job.bytes };
+        keys.extend(order_of(job));
     }
     for Done { job, end } in done.iter().map(|done| &**done) {
         if is_over(end) {
@@ -116,28 +105,31 @@ pub async fn finish(
         if !put_back(connection, job, now, &next).await? {
             continue;
         }
-        ours.insert(&job.id);
+        ours.insert(job.number);
         if next.state == State::Dead {
-            finished.dead.push(job.id.clone());
-            keys.extend(job.order_key.as_deref().map(|key| (job.script.as_str(), key)));
+            finished.dead.insert(job.number);
+            keys.extend(order_of(job));
         }
     }
     let mut endings = Vec::new();
     for Done { job, end } in done.iter().map(|done| &**done) {
         match end {
-            _ if !ours.contains(job.id.as_str()) => finished.taken.push(job.id.clone()),
+            _ if !ours.contains(&job.number) => drop(finished.taken.insert(job.number)),
             End::Ran(ending) => endings.push(ending),
             End::NotBegun(_) => {}
         }
     }
-    Ending::save(connection, tenant, now, &endings).await?;
-    for (script, key) in keys {
+    Ending::save(connection, now, &endings).await?;
+    for (tenant, script, key) in keys {
         order::release(connection, tenant, script, key, now).await?;
     }
-    if freed != Usage::default() {
-        usage::add(connection, tenant, Room::Jobs, freed).await?;
-    }
+    usage::add_for_all(connection, Room::Jobs, &freed).await?;
     Ok(finished)
+}
+
+/// Whose and which script's jobs it runs in order with, and their key.
+fn order_of(job: &Claimed) -> Option<(&str, &str, &str)> {
+    Some((&job.tenant, &job.script, job.order_key.as_deref()?))
 }
 
 /// Whether the job is done: its call completed, or somebody stopped it.

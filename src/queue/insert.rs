@@ -56,6 +56,20 @@ pub async fn insert_beside(
     Ok((Inserted { jobs, used }, beside))
 }
 
+/// Queues jobs of several tenants, whose turns these must be. Ids that are given are
+/// to be new: [`insert`] is for others.
+pub async fn insert_for_all(connection: &mut Connection, now: Millis, jobs: &[(&str, &NewJob)]) -> sqlx::Result<()> {
+    let ids: Vec<String> = jobs.iter().map(|(_, job)| id(job)).collect();
+    let rows = ids.iter().zip(jobs).map(|(id, (tenant, job))| Row { tenant, id, job, is_fresh: true });
+    let rows: Vec<Row<'_>> = rows.collect();
+    let new = insert_rows(connection, now, &rows).await?;
+    let mut more: BTreeMap<&str, Usage> = BTreeMap::new();
+    for row in rows.iter().filter(|row| new.contains(row.id)) {
+        *more.entry(row.tenant).or_default() += Usage { items: 1, bytes: row.job.bytes() };
+    }
+    usage::add_for_all(connection, Room::Jobs, &more).await.map(drop)
+}
+
 /// Answers which there are now, and how much more that is.
 async fn insert_all(
     connection: &mut Connection,
@@ -63,16 +77,49 @@ async fn insert_all(
     now: Millis,
     jobs: &[NewJob],
 ) -> sqlx::Result<(Vec<Kept>, Usage)> {
-    let ids: Vec<String> =
-        jobs.iter().map(|job| job.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string())).collect();
+    let ids: Vec<String> = jobs.iter().map(id).collect();
+    let rows = ids.iter().zip(jobs).map(|(id, job)| Row { tenant, id, job, is_fresh: job.id.is_none() });
+    let rows: Vec<Row<'_>> = rows.collect();
+    let mut new = insert_rows(connection, now, &rows).await?;
+    let mut kept = Vec::with_capacity(jobs.len());
+    let mut more = Usage::default();
+    for Row { id, job, .. } in rows {
+        // Given twice, an id is new once.
+        let is_new = new.remove(id);
+        if is_new {
+            more += Usage { items: 1, bytes: job.bytes() };
+        }
+        let id = id.to_owned();
+        let id = if is_new { id } else { known(connection, tenant, id, job.dedup_key.as_deref()).await? };
+        kept.push(Kept { id, is_new });
+    }
+    Ok((kept, more))
+}
+
+fn id(job: &NewJob) -> String {
+    job.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string())
+}
+
+/// A job to be inserted.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    tenant: &'a str,
+    id: &'a str,
+    job: &'a NewJob,
+    /// Whether its id is new.
+    is_fresh: bool,
+}
+
+/// Answers the ids of those that were not there.
+async fn insert_rows<'a>(connection: &mut Connection, now: Millis, rows: &[Row<'a>]) -> sqlx::Result<HashSet<&'a str>> {
     let kind = Kind::of(connection);
-    let mut new = HashSet::new();
-    let mut alike: BTreeMap<Common<'_>, Vec<(&str, &NewJob)>> = BTreeMap::new();
-    for (id, job) in ids.iter().zip(jobs) {
-        let one = (id.as_str(), job);
+    let mut new = HashSet::with_capacity(rows.len());
+    let mut alike: BTreeMap<Alike<'_>, Vec<Row<'_>>> = BTreeMap::new();
+    for row in rows {
+        let Row { tenant, id, job, is_fresh } = *row;
         let mut state = State::at(job.run_at.unwrap_or(now), now);
-        if job.id.is_none() && job.dedup_key.is_none() && job.order_key.is_none() {
-            alike.entry(Common::of(job, state, now)?).or_default().push(one);
+        if is_fresh && job.dedup_key.is_none() && job.order_key.is_none() {
+            alike.entry(Alike::of(job, state, now)?).or_default().push(*row);
             continue;
         }
         // Each may be behind the one before it here.
@@ -81,56 +128,51 @@ async fn insert_all(
         {
             state = State::Blocked;
         }
-        let common = Common::of(job, state, now)?;
-        if insert_some(connection, tenant, now, &common, &[one], INSERTS.one(kind)).await? {
-            new.insert(id.clone());
+        if insert_some(connection, &Alike::of(job, state, now)?, &[*row], OF_ONE_SCRIPT.one(kind), true).await? {
+            new.insert(id);
         }
     }
     let mut alike: Vec<_> = alike.into_iter().collect();
     // Their numbers are to be in the order in which they came, as their ids are.
-    alike.sort_by_key(|(_, jobs)| jobs.first().map(|(id, _)| *id));
-    for (common, jobs) in &alike {
-        for (sql, some) in INSERTS.split(kind, jobs) {
-            if insert_some(connection, tenant, now, common, some, sql).await? {
-                new.extend(some.iter().map(|(id, _)| (*id).to_owned()));
+    alike.sort_by_key(|(_, rows)| rows.first().map(|row| row.id));
+    for (alike, rows) in &alike {
+        let is_one = rows.windows(2).all(|two| matches!(two, [one, next] if one.place(now) == next.place(now)));
+        let statements = if is_one { &OF_ONE_SCRIPT } else { &OF_ANY };
+        for (sql, some) in statements.split(kind, rows) {
+            if insert_some(connection, alike, some, sql, is_one).await? {
+                new.extend(some.iter().map(|row| row.id));
             }
         }
     }
-    let mut kept = Vec::with_capacity(jobs.len());
-    let mut more = Usage::default();
-    for (id, job) in ids.into_iter().zip(jobs) {
-        // Given twice, an id is new once.
-        let is_new = new.remove(&id);
-        if is_new {
-            more = Usage { items: more.items + 1, bytes: more.bytes + job.bytes() };
-        }
-        let id = if is_new { id } else { known(connection, tenant, id, job.dedup_key.as_deref()).await? };
-        kept.push(Kept { id, is_new });
-    }
-    Ok((kept, more))
+    Ok(new)
 }
 
-/// Columns that many jobs have in common, and those that are a job's own.
-const COMMON: usize = 13;
+/// Columns of what jobs have in common, of where and when they run, and their own.
+const ALIKE: usize = 10;
+const PLACE: usize = 3;
 const OWN: usize = 6;
 
-/// Inserts jobs of the same [`Common`].
-static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
-    Statements::new(|rows, kind| {
-        format!(
-            "INSERT INTO jobs (attempt, tenant, script, triggered_by, entry, version, depth, caller, state, priority,
-             run_at, attempts, created_at, changed_at, id, input, cause, order_key, dedup_key, bytes)
-             SELECT 0, {}, own.* FROM (VALUES {}) AS own WHERE true ON CONFLICT DO NOTHING",
-            kind.list(1..COMMON + 1),
-            kind.rows(COMMON + 1, rows, OWN)
-        )
-    })
-});
+/// Jobs of one script and time.
+static OF_ONE_SCRIPT: LazyLock<Statements> =
+    LazyLock::new(|| Statements::new(|rows, kind| text(rows, kind, ALIKE + PLACE, OWN)));
 
-/// What jobs of one script that do the same have in common.
+/// Jobs of any tenants.
+static OF_ANY: LazyLock<Statements> =
+    LazyLock::new(|| Statements::new(|rows, kind| text(rows, kind, ALIKE, PLACE + OWN)));
+
+fn text(rows: usize, kind: Kind, common: usize, own: usize) -> String {
+    format!(
+        "INSERT INTO jobs (attempt, triggered_by, entry, version, depth, caller, state, priority, attempts, created_at,
+         changed_at, tenant, script, run_at, id, input, cause, order_key, dedup_key, bytes)
+         SELECT 0, {}, own.* FROM (VALUES {}) AS own WHERE true ON CONFLICT DO NOTHING",
+        kind.list(1..common + 1),
+        kind.rows(common + 1, rows, own)
+    )
+}
+
+/// What jobs that do the same have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Common<'a> {
-    script: &'a str,
+struct Alike<'a> {
     trigger: &'static str,
     entry: Option<&'a str>,
     version: Option<i64>,
@@ -139,15 +181,14 @@ struct Common<'a> {
     caller: Option<String>,
     state: &'static str,
     priority: i64,
-    run_at: Millis,
     attempts: i64,
+    now: Millis,
 }
 
-impl Common<'_> {
-    fn of(job: &NewJob, state: State, now: Millis) -> sqlx::Result<Common<'_>> {
+impl Alike<'_> {
+    fn of(job: &NewJob, state: State, now: Millis) -> sqlx::Result<Alike<'_>> {
         let caller = job.caller.as_ref().map(serde_json::to_string).transpose();
-        Ok(Common {
-            script: &job.script,
+        Ok(Alike {
             trigger: job.trigger.name(),
             entry: job.entry.as_deref(),
             version: job.version,
@@ -155,57 +196,74 @@ impl Common<'_> {
             caller: caller.map_err(|reason| sqlx::Error::Encode(reason.into()))?,
             state: state.name(),
             priority: job.priority,
-            run_at: job.run_at.unwrap_or(now),
             attempts: job.attempts.max(1),
+            now,
         })
     }
+
+    fn bind(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+        values.add(self.trigger.to_owned())?;
+        values.add(self.entry.map(plain))?;
+        values.add(self.version)?;
+        values.add(self.depth)?;
+        values.add(self.caller.clone())?;
+        values.add(self.state.to_owned())?;
+        values.add(self.priority)?;
+        values.add(self.attempts)?;
+        values.add(self.now)?;
+        values.add(self.now)
+    }
 }
 
-/// Answers whether they were not there.
+impl<'a> Row<'a> {
+    fn place(&self, now: Millis) -> (&'a str, &'a str, Millis) {
+        (self.tenant, &self.job.script, self.job.run_at.unwrap_or(now))
+    }
+
+    fn bind_place(&self, now: Millis, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+        let (tenant, script, run_at) = self.place(now);
+        values.add(tenant.to_owned())?;
+        values.add(plain(script))?;
+        values.add(run_at)
+    }
+
+    fn bind_own(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+        let text = |text: &Option<String>| text.as_deref().map(plain);
+        values.add(plain(self.id))?;
+        values.add(self.job.input.clone())?;
+        values.add(text(&self.job.cause))?;
+        values.add(text(&self.job.order_key))?;
+        values.add(text(&self.job.dedup_key))?;
+        values.add(self.job.bytes())
+    }
+}
+
+/// Answers whether they were not there. `is_one`: whether they are of one script and
+/// time, and `sql` for such.
 async fn insert_some(
     connection: &mut Connection,
-    tenant: &str,
-    now: Millis,
-    common: &Common<'_>,
-    jobs: &[(&str, &NewJob)],
+    alike: &Alike<'_>,
+    rows: &[Row<'_>],
     sql: &'static str,
+    is_one: bool,
 ) -> sqlx::Result<bool> {
-    let values = values(tenant, now, common, jobs).map_err(sqlx::Error::Encode)?;
-    all_or_none(sqlx::query_with(sql, values).execute(connection).await?.rows_affected(), jobs.len())
-}
-
-/// `jobs` are with their ids.
-fn values(
-    tenant: &str,
-    now: Millis,
-    common: &Common<'_>,
-    jobs: &[(&str, &NewJob)],
-) -> Result<AnyArguments, BoxDynError> {
-    let mut values = AnyArguments::default();
-    values.reserve(COMMON + jobs.len() * OWN, 0);
-    let text = |text: Option<&str>| text.map(plain);
-    values.add(tenant.to_owned())?;
-    values.add(plain(common.script))?;
-    values.add(common.trigger.to_owned())?;
-    values.add(text(common.entry))?;
-    values.add(common.version)?;
-    values.add(common.depth)?;
-    values.add(common.caller.clone())?;
-    values.add(common.state.to_owned())?;
-    values.add(common.priority)?;
-    values.add(common.run_at)?;
-    values.add(common.attempts)?;
-    values.add(now)?;
-    values.add(now)?;
-    for (id, job) in jobs {
-        values.add(plain(*id))?;
-        values.add(job.input.clone())?;
-        values.add(text(job.cause.as_deref()))?;
-        values.add(text(job.order_key.as_deref()))?;
-        values.add(text(job.dedup_key.as_deref()))?;
-        values.add(job.bytes())?;
-    }
-    Ok(values)
+    let bind = || {
+        let mut values = AnyArguments::default();
+        values.reserve(ALIKE + rows.len() * (PLACE + OWN), 0);
+        alike.bind(&mut values)?;
+        if is_one && let Some(row) = rows.first() {
+            row.bind_place(alike.now, &mut values)?;
+        }
+        for row in rows {
+            if !is_one {
+                row.bind_place(alike.now, &mut values)?;
+            }
+            row.bind_own(&mut values)?;
+        }
+        Ok(values)
+    };
+    let values: AnyArguments = bind().map_err(sqlx::Error::Encode)?;
+    all_or_none(sqlx::query_with(sql, values).execute(connection).await?.rows_affected(), rows.len())
 }
 
 /// The id of the job that stands in another's place.

@@ -30,7 +30,7 @@ mod workers;
 
 pub use count::Counts;
 pub use desk::{Changed, Filter, Job, Refused, check};
-pub use insert::{Inserted, Kept, insert, insert_beside};
+pub use insert::{Inserted, Kept, insert, insert_beside, insert_for_all};
 pub use job::{Caller, NewJob, State, Trigger};
 pub use workers::Workers;
 

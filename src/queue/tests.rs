@@ -108,8 +108,7 @@ impl Scene {
 
     async fn finish(&self, done: Done) {
         let (grip, _) = self.crew.hands.take(&done.job.tenant);
-        let tenant = done.job.tenant.clone();
-        self.crew.clone().finish(tenant, vec![(Arc::new(done), grip)]).await;
+        self.crew.clone().finish(vec![(Arc::new(done), grip)]).await;
     }
 
     /// Does what there is to do. Answers how many attempts that took.
@@ -149,8 +148,12 @@ impl Scene {
     }
 
     async fn used(&self, room: Room) -> Usage {
+        self.used_by("a", room).await
+    }
+
+    async fn used_by(&self, tenant: &'static str, room: Room) -> Usage {
         let used: sqlx::Result<Usage> =
-            self.store().read(move |connection| Box::pin(usage::of(connection, "a", room))).await;
+            self.store().read(move |connection| Box::pin(usage::of(connection, tenant, room))).await;
         used.unwrap()
     }
 }
@@ -490,22 +493,55 @@ async fn a_handler_gets_the_event(kind: Kind) {
     assert_eq!(scene.states("a").await, ["dead"], "the one whose event is gone");
 }
 
+async fn jobs_of_many_tenants_are_done_together(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    for (tenant, count) in [("a", 1), ("b", 2), ("c", 3)] {
+        scene.insert(tenant, (0..count).map(|n| to(if n == 2 { "fail" } else { "echo" }, n)).collect()).await;
+    }
+    // Room for one more than each tenant's share.
+    let claimed = scene.claim(4).await;
+    let of = |tenant: &str| claimed.iter().filter(|job| job.tenant == tenant).count();
+    assert_eq!([of("a"), of("b"), of("c")], [1, 2, 1]);
+    let mut part = Vec::new();
+    for job in claimed.into_iter().chain(scene.claim(100).await) {
+        let (grip, _) = scene.crew.hands.take(&job.tenant);
+        part.push((Arc::new(scene.attempt(job).await), grip));
+    }
+    let tenants = scene.crew.clone().finish(part).await;
+    assert_eq!(tenants.into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+    for (tenant, completed, left) in [("a", 1, vec![]), ("b", 2, vec![]), ("c", 2, vec!["dead", "waiting"])] {
+        let executions = scene.executions(tenant).await;
+        let done = executions.iter().filter(|execution| execution.status == "completed" && execution.script == "echo");
+        assert_eq!(done.count(), completed, "{tenant}");
+        // One of them has told another script that it failed.
+        let mut states = scene.states(tenant).await;
+        states.sort();
+        assert_eq!(states, left, "{tenant}");
+        let used = scene.used_by(tenant, Room::Jobs).await;
+        assert_eq!((used.items, used.bytes > 0), (left.len() as i64, !left.is_empty()), "{tenant}");
+        assert_eq!(scene.used_by(tenant, Room::Executions).await.items, executions.len() as i64, "{tenant}");
+    }
+}
+
 async fn what_the_database_refuses_is_set_aside_alone(kind: Kind) {
     // Its record is refused whatever it says, or as long as it says what happened.
     for (what, on_record) in [("NEW.status <> ''", 0), ("NEW.status = 'failed'", 1)] {
         let scene = Scene::new(kind).await;
-        scene.store().refuse_executions(&format!("NEW.script = 'fail' AND {what}")).await;
+        scene.store().refuse("executions", &format!("NEW.script = 'fail' AND {what}")).await;
         let ordered = |job| NewJob { order_key: Some("key".into()), ..job };
         let behind = ordered(NewJob { entry: Some("missing".into()), ..to("fail", 9) });
         let jobs = (0..5).map(job).chain([ordered(NewJob { attempts: 3, ..to("fail", 7) }), behind]).collect();
         scene.insert("a", jobs).await;
+        scene.insert("b", vec![job(1), job(2)]).await;
         let mut part = Vec::new();
         for job in scene.claim(100).await {
-            let (grip, _) = scene.crew.hands.take("a");
+            let (grip, _) = scene.crew.hands.take(&job.tenant);
             part.push((Arc::new(scene.attempt(job).await), grip));
         }
-        scene.crew.clone().finish("a".into(), part).await;
+        scene.crew.clone().finish(part).await;
         assert_eq!(scene.states("a").await, ["dead", "waiting"], "the one behind it is let go");
+        assert!(scene.states("b").await.is_empty());
+        assert_eq!(scene.executions("b").await.len(), 2);
         assert_eq!(scene.crew.hands.jobs(), 0);
         let error: Value = serde_json::from_str(&scene.column("a", "COALESCE(error, '')").await[0]).unwrap();
         assert_eq!(error["name"], "InternalError");
@@ -619,6 +655,7 @@ on_both_databases!(
     a_job_is_not_queued_twice,
     what_is_not_committed_is_not_queued,
     a_job_that_is_done_is_gone_and_on_record,
+    jobs_of_many_tenants_are_done_together,
     a_job_that_fails_is_tried_again_later_until_it_is_dead,
     a_job_whose_script_wants_no_further_attempt_is_dead_at_once,
     what_a_dead_host_had_in_hand_is_done_by_another,

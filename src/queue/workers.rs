@@ -1,7 +1,7 @@
 //! Who does the jobs: claims them, makes the attempts, writes what came of them,
 //! and looks after what dead hosts have left.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// How long a host with its hands full works off half of them before it looks for
 /// more: a look costs as much as several short jobs.
 const BREATH: Duration = Duration::from_millis(5);
-/// Jobs of a tenant that one transaction finishes: it holds up others.
+/// Jobs that one transaction finishes: it holds up others of their tenants.
 const PART: usize = 64;
 /// How often old dead letters are looked for.
 const HOUSE: Duration = Duration::from_secs(60);
@@ -266,7 +266,7 @@ impl Crew {
     async fn finish_all(self: Arc<Self>, mut finished: mpsc::UnboundedReceiver<Over>) {
         let mut writing = FuturesUnordered::new();
         let mut waiting: HashMap<String, Vec<Over>> = HashMap::new();
-        let mut busy: HashMap<String, usize> = HashMap::new();
+        let mut busy: HashSet<String> = HashSet::new();
         let mut incoming = Vec::new();
         let mut open = true;
         while open || !writing.is_empty() || !waiting.is_empty() {
@@ -277,45 +277,42 @@ impl Crew {
                         waiting.entry(over.0.job.tenant.clone()).or_default().push(over);
                     }
                 }
-                Some(tenant) = writing.next(), if !writing.is_empty() => {
-                    let tenant: String = tenant;
-                    busy.remove(&tenant);
+                Some(tenants) = writing.next(), if !writing.is_empty() => {
+                    let tenants: BTreeSet<String> = tenants;
+                    busy.retain(|tenant| !tenants.contains(tenant));
                 }
             }
-            // One at a time for a tenant, whose turn it needs: meanwhile more gather.
-            let ready: Vec<String> = waiting.keys().filter(|tenant| !busy.contains_key(*tenant)).cloned().collect();
-            for tenant in ready {
-                if writing.len() >= WRITES {
+            while writing.len() < WRITES {
+                // One at a time for a tenant, whose turn it needs: meanwhile more gather.
+                let part = part(&mut waiting, &busy);
+                if part.is_empty() {
                     break;
                 }
-                let Some(all) = waiting.get_mut(&tenant) else { continue };
-                let part: Vec<Over> = all.drain(..all.len().min(PART)).collect();
-                if all.is_empty() {
-                    waiting.remove(&tenant);
-                }
-                busy.insert(tenant.clone(), part.len());
-                writing.push(self.clone().finish(tenant, part));
+                busy.extend(part.iter().map(|(done, _)| done.job.tenant.clone()));
+                writing.push(self.clone().finish(part));
             }
         }
     }
 
-    /// Writes what came of some attempts.
-    pub async fn finish(self: Arc<Self>, tenant: String, part: Vec<Over>) -> String {
+    /// Writes what came of some attempts. Answers whose they were.
+    pub async fn finish(self: Arc<Self>, part: Vec<Over>) -> BTreeSet<String> {
         let (done, grips): (Vec<Arc<Done>>, Vec<Grip>) = part.into_iter().unzip();
-        self.finish_each(&tenant, done).await;
+        let tenants = tenants(&done);
+        self.finish_each(done).await;
         drop(grips);
-        tenant
+        tenants
     }
 
     /// Writes all of it in one transaction, once.
-    pub async fn finish_part(&self, tenant: &str, done: Arc<Vec<Arc<Done>>>) -> sqlx::Result<Finished> {
-        let (of, now, settings) = (tenant.to_owned(), self.store.now(), self.settings.clone());
+    pub async fn finish_part(&self, done: Vec<Arc<Done>>) -> sqlx::Result<Finished> {
+        let (now, settings) = (self.store.now(), self.settings.clone());
         let events = self.host.process().events.clone();
-        let written = self.store.write(tenant, move |connection| {
+        let tenants: Vec<String> = tenants(&done).into_iter().collect();
+        let written = self.store.write_for_all(&tenants, move |connection| {
             Box::pin(async move {
-                let finished = finish(&mut *connection, &of, now, &settings, done.clone()).await?;
-                for done in done.iter().filter(|done| finished.dead.contains(&done.job.id)) {
-                    events.tell(&mut *connection, &of, done.told()).await?;
+                let finished = finish(&mut *connection, now, &settings, &done).await?;
+                for done in done.iter().filter(|done| finished.dead.contains(&done.job.number)) {
+                    events.tell(&mut *connection, &done.job.tenant, done.told()).await?;
                 }
                 Ok(finished)
             })
@@ -528,6 +525,23 @@ impl Crew {
             Ok(()) => tracing::info!("the host's database answers again; jobs go on"),
         }
     }
+}
+
+/// Takes what one transaction may finish, of tenants that are not busy.
+fn part(waiting: &mut HashMap<String, Vec<Over>>, busy: &HashSet<String>) -> Vec<Over> {
+    let mut part = Vec::new();
+    for (_, all) in waiting.iter_mut().filter(|(tenant, _)| !busy.contains(*tenant)) {
+        part.extend(all.drain(..all.len().min(PART - part.len())));
+        if part.len() >= PART {
+            break;
+        }
+    }
+    waiting.retain(|_, all| !all.is_empty());
+    part
+}
+
+fn tenants(done: &[Arc<Done>]) -> BTreeSet<String> {
+    done.iter().map(|done| done.job.tenant.clone()).collect()
 }
 
 /// What a look found, and how long to wait for the next.

@@ -31,12 +31,12 @@ impl Store {
         }
     }
 
-    /// From now on, the database refuses records of executions that are so, such as
+    /// From now on, the database refuses rows of a table that are so, such as
     /// `NEW.status = 'failed'`.
-    pub async fn refuse_executions(&self, which: &str) {
+    pub async fn refuse(&self, table: &str, which: &str) {
         let sql = match self.kind {
             Kind::Sqlite => format!(
-                "CREATE TRIGGER refuse BEFORE INSERT ON executions WHEN {which}
+                "CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN {which}
                  BEGIN SELECT RAISE(ABORT, 'on purpose'); END"
             ),
             Kind::Postgres => format!(
@@ -44,7 +44,7 @@ impl Store {
                      IF {which} THEN RAISE 'on purpose'; END IF;
                      RETURN NEW;
                  END $$;
-                 CREATE TRIGGER refuse BEFORE INSERT ON executions FOR EACH ROW EXECUTE FUNCTION refuse()"
+                 CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()"
             ),
         };
         let done: sqlx::Result<()> = self

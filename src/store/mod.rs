@@ -146,7 +146,20 @@ impl Store {
         T: Send + 'static,
         E: From<sqlx::Error> + Send + 'static,
     {
-        self.writer.write(Some(tenant), work).await
+        self.writer.write([tenant], work).await
+    }
+
+    /// As [`write`](Store::write), for what is these tenants'.
+    pub async fn write_for_all<T, E>(
+        &self,
+        tenants: &[String],
+        work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<sqlx::Error> + Send + 'static,
+    {
+        self.writer.write(tenants.iter().map(String::as_str), work).await
     }
 
     /// As [`write`](Store::write), in nobody's turn: for rows of any tenants that
@@ -161,7 +174,7 @@ impl Store {
         T: Send + 'static,
         E: From<sqlx::Error> + Send + 'static,
     {
-        self.writer.write(None, work).await
+        self.writer.write([], work).await
     }
 }
 

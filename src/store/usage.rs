@@ -1,6 +1,10 @@
 //! What a tenant takes up in a table.
 
-use super::{Connection, Store};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::AddAssign;
+use std::sync::LazyLock;
+
+use super::{Connection, Kind, Statements, Store};
 
 /// Tenants that are looked up at once.
 const AT_ONCE: i64 = 1_000;
@@ -44,6 +48,12 @@ pub struct Usage {
     pub bytes: i64,
 }
 
+impl AddAssign for Usage {
+    fn add_assign(&mut self, more: Usage) {
+        *self = Usage { items: self.items + more.items, bytes: self.bytes + more.bytes };
+    }
+}
+
 /// Adds a difference and answers the sum. Belongs into the transaction that
 /// makes the difference.
 pub async fn add(connection: &mut Connection, tenant: &str, room: Room, difference: Usage) -> sqlx::Result<Usage> {
@@ -66,6 +76,39 @@ pub async fn add(connection: &mut Connection, tenant: &str, room: Room, differen
 pub async fn give_back(connection: &mut Connection, tenant: &str, room: Room, gone: &[i64]) -> sqlx::Result<Usage> {
     let less = Usage { items: -(gone.len() as i64), bytes: -gone.iter().sum::<i64>() };
     add(connection, tenant, room, less).await
+}
+
+static ADDITIONS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(|tenants, kind| {
+        format!(
+            "INSERT INTO usage (tenant, room, items, bytes) VALUES {}
+             ON CONFLICT (tenant, room) DO UPDATE
+             SET items = usage.items + excluded.items, bytes = usage.bytes + excluded.bytes
+             RETURNING tenant, items, bytes",
+            kind.rows(1, tenants, 4)
+        )
+    })
+});
+
+/// Adds a difference for each of some tenants, and answers the sums.
+pub async fn add_for_all(
+    connection: &mut Connection,
+    room: Room,
+    differences: &BTreeMap<&str, Usage>,
+) -> sqlx::Result<HashMap<String, Usage>> {
+    let differences: Vec<_> = differences.iter().collect();
+    let mut sums = HashMap::with_capacity(differences.len());
+    for (sql, some) in ADDITIONS.split(Kind::of(connection), &differences) {
+        let add = some.iter().fold(sqlx::query_as(sql), |add, (tenant, difference)| {
+            add.bind(**tenant).bind(room.name()).bind(difference.items).bind(difference.bytes)
+        });
+        sums.extend(add.fetch_all(&mut *connection).await?.into_iter().map(of_row));
+    }
+    Ok(sums)
+}
+
+fn of_row((tenant, items, bytes): (String, i64, i64)) -> (String, Usage) {
+    (tenant, Usage { items, bytes })
 }
 
 /// Adds to two rooms with one statement. Answers the sums in that order.
@@ -105,6 +148,27 @@ pub async fn of(connection: &mut Connection, tenant: &str, room: Room) -> sqlx::
         .fetch_optional(connection)
         .await?;
     Ok(row.map(|(items, bytes)| Usage { items, bytes }).unwrap_or_default())
+}
+
+static LOOKS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(|tenants, kind| {
+        let (room, tenants) = (kind.place(1), kind.list(2..tenants + 2));
+        format!("SELECT tenant, items, bytes FROM usage WHERE room = {room} AND tenant IN ({tenants})")
+    })
+});
+
+/// What tenants take up now, by tenant.
+pub async fn of_all(
+    connection: &mut Connection,
+    tenants: &[String],
+    room: Room,
+) -> sqlx::Result<HashMap<String, Usage>> {
+    let mut found = HashMap::with_capacity(tenants.len());
+    for (sql, some) in LOOKS.split(Kind::of(connection), tenants) {
+        let look = some.iter().fold(sqlx::query_as(sql).bind(room.name()), |look, tenant| look.bind(tenant));
+        found.extend(look.fetch_all(&mut *connection).await?.into_iter().map(of_row));
+    }
+    Ok(found)
 }
 
 /// The tenants that have something in a room, in the order of their ids.

@@ -6,8 +6,9 @@
 //!
 //! On SQLite there is one queue. On PostgreSQL there are several, each tenant's
 //! writes in the same one, and a transaction holds the turns of all tenants that
-//! it writes for, which other hosts wait for. Writes in nobody's turn have a queue
-//! of their own there, and so wait for no tenant.
+//! it writes for, which other hosts wait for. What one write does for several
+//! tenants is in the queue of the first. Writes in nobody's turn have a queue of
+//! their own there, and so wait for no tenant.
 
 use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
@@ -34,8 +35,8 @@ const UNDO: &str = "ROLLBACK TO SAVEPOINT write";
 pub struct Writer(Arc<[mpsc::UnboundedSender<Write>]>);
 
 struct Write {
-    /// None: nobody's.
-    turn: Option<Turn>,
+    /// None of them: nobody's.
+    turns: Vec<Turn>,
     work: Work,
 }
 
@@ -87,10 +88,10 @@ impl Writer {
         Ok(Writer(queues.into()))
     }
 
-    /// Writes in a tenant's turn, or in nobody's.
+    /// Writes in the turns of some tenants, or in nobody's.
     pub async fn write<T, E>(
         &self,
-        tenant: Option<&str>,
+        tenants: impl IntoIterator<Item = &str>,
         work: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -112,15 +113,15 @@ impl Writer {
                 Done { keep, tell }
             })
         });
-        let turn = tenant.map(Turn::of);
-        let queue = self.queue(turn);
+        let turns: Vec<Turn> = tenants.into_iter().map(Turn::of).collect();
+        let queue = self.queue(turns.first());
         // Either fails where the host shuts down, or the work has panicked.
-        queue.and_then(|queue| queue.send(Write { turn, work }).ok()).ok_or(sqlx::Error::WorkerCrashed)?;
+        queue.and_then(|queue| queue.send(Write { turns, work }).ok()).ok_or(sqlx::Error::WorkerCrashed)?;
         answered.await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 
     /// The last is for those in nobody's turn, where there is more than one.
-    fn queue(&self, turn: Option<Turn>) -> Option<&mpsc::UnboundedSender<Write>> {
+    fn queue(&self, turn: Option<&Turn>) -> Option<&mpsc::UnboundedSender<Write>> {
         let tenants = self.0.len().saturating_sub(1).max(1);
         match turn {
             Some(turn) => self.0.get(turn.0.rem_euclid(tenants as i64) as usize),
@@ -212,7 +213,7 @@ async fn perform(write: Write, connection: &mut Connection, done: &mut Vec<Done>
 /// the default level each statement sees what was committed before it, and so
 /// all that was written in turns before this.
 fn begin(batch: &[Write]) -> String {
-    let mut turns: Vec<Turn> = batch.iter().filter_map(|write| write.turn).collect();
+    let mut turns: Vec<Turn> = batch.iter().flat_map(|write| &write.turns).copied().collect();
     turns.sort_unstable();
     turns.dedup();
     let mut sql = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned();

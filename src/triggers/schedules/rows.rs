@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use sqlx::any::AnyArguments;
-use sqlx::{Arguments, FromRow};
+use sqlx::FromRow;
 
-use super::policy::Fate;
+use super::policy::{Fate, Reason};
 use super::state::State;
+use crate::queue::NewJob;
 use crate::store::clock::Millis;
 use crate::store::{Connection, Kind, Statements};
 
@@ -126,33 +126,45 @@ pub async fn upcoming(connection: &mut Connection, to: Millis, most: i64) -> sql
 
 /// A schedule whose next tick has come.
 pub struct Due {
+    pub tenant: String,
     pub script: String,
     pub state: State,
     /// Runs that are not done.
     pub undone: usize,
 }
 
-/// Those of a tenant.
-pub async fn due(connection: &mut Connection, tenant: &str, now: Millis, most: i64) -> sqlx::Result<Vec<Due>> {
+static DUE: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(|tenants, kind| {
+        format!(
+            "SELECT tenant, script, cron, enabled, paused, settled_to, next_at,
+             (SELECT COUNT(*) FROM jobs j WHERE j.tenant = s.tenant AND j.script = s.script
+              AND j.triggered_by = 'cron' AND j.state <> 'dead') AS undone
+             FROM schedules s WHERE tenant IN ({}) AND next_at <= {} ORDER BY next_at, tenant, script LIMIT {}",
+            kind.list(1..tenants + 1),
+            kind.place(tenants + 1),
+            kind.place(tenants + 2)
+        )
+    })
+});
+
+/// Those of some tenants, of which there are one and no more than `statements::MOST`.
+pub async fn due(connection: &mut Connection, tenants: &[String], now: Millis, most: i64) -> sqlx::Result<Vec<Due>> {
     #[derive(FromRow)]
     struct Row {
+        tenant: String,
         script: String,
         #[sqlx(flatten)]
         state: StateRow,
         undone: i64,
     }
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT script, cron, enabled, paused, settled_to, next_at,
-         (SELECT COUNT(*) FROM jobs j WHERE j.tenant = s.tenant AND j.script = s.script
-          AND j.triggered_by = 'cron' AND j.state <> 'dead') AS undone
-         FROM schedules s WHERE tenant = $1 AND next_at <= $2 ORDER BY next_at, script LIMIT $3",
-    )
-    .bind(tenant)
-    .bind(now)
-    .bind(most)
-    .fetch_all(connection)
-    .await?;
-    let read = |row: Row| Ok(Due { script: row.script, state: row.state.read()?, undone: row.undone.max(0) as usize });
+    let (sql, size) = DUE.for_all(Kind::of(connection), tenants.len());
+    // Named twice, a tenant is found once.
+    let query = tenants.iter().cycle().take(size).fold(sqlx::query_as(sql), |query, tenant| query.bind(tenant));
+    let rows: Vec<Row> = query.bind(now).bind(most).fetch_all(connection).await?;
+    let read = |row: Row| {
+        let Row { tenant, script, state, undone } = row;
+        Ok(Due { tenant, script, state: state.read()?, undone: undone.max(0) as usize })
+    };
     rows.into_iter().map(read).collect()
 }
 
@@ -165,20 +177,21 @@ pub async fn settled_beyond(connection: &mut Connection, time: Millis) -> sqlx::
 }
 
 /// A tick that is settled.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Tick {
+    pub tenant: String,
     pub script: String,
     pub tick: Millis,
     pub fate: Fate,
     /// What runs for it.
-    pub job: Option<String>,
+    pub job: Option<NewJob>,
 }
 
 static INSERTS: LazyLock<Statements> = LazyLock::new(|| {
     Statements::new(|rows, kind| {
         format!(
             "INSERT INTO ticks (tenant, script, tick, fate, reason, job, settled_at) VALUES {}
-             ON CONFLICT (tenant, script, tick) DO NOTHING RETURNING script, tick",
+             ON CONFLICT (tenant, script, tick) DO NOTHING RETURNING tenant, script, tick",
             kind.rows(1, rows, 7)
         )
     })
@@ -195,41 +208,35 @@ static UPDATES: LazyLock<Statements> = LazyLock::new(|| {
     })
 });
 
-/// Writes ticks that nobody has settled yet, and answers which these are.
-pub async fn insert_ticks(
-    connection: &mut Connection,
-    tenant: &str,
-    now: Millis,
-    ticks: &[Tick],
-) -> sqlx::Result<HashSet<(String, Millis)>> {
-    let mut new = HashSet::with_capacity(ticks.len());
+/// Writes ticks, and leaves only those that nobody had settled yet.
+pub async fn insert_ticks(connection: &mut Connection, now: Millis, ticks: &mut Vec<Tick>) -> sqlx::Result<()> {
+    let mut new: HashSet<(String, String, Millis)> = HashSet::with_capacity(ticks.len());
     for (sql, some) in INSERTS.split(Kind::of(connection), ticks) {
-        let mut values = AnyArguments::default();
-        for tick in some {
-            let reason = tick.fate.reason().map(|reason| reason.name().to_owned());
-            let texts = [Some(tenant.to_owned()), Some(tick.script.clone())];
-            texts.into_iter().try_for_each(|text| values.add(text)).map_err(sqlx::Error::Encode)?;
-            values.add(tick.tick).map_err(sqlx::Error::Encode)?;
-            let texts = [Some(tick.fate.name().to_owned()), reason, tick.job.clone()];
-            texts.into_iter().try_for_each(|text| values.add(text)).map_err(sqlx::Error::Encode)?;
-            values.add(now).map_err(sqlx::Error::Encode)?;
-        }
-        let inserted: Vec<(String, Millis)> = sqlx::query_as_with(sql, values).fetch_all(&mut *connection).await?;
-        new.extend(inserted);
+        let query = some.iter().fold(sqlx::query_as(sql), |query, tick| {
+            let job = tick.job.as_ref().and_then(|job| job.id.as_ref());
+            let query = query.bind(&tick.tenant).bind(&tick.script).bind(tick.tick).bind(tick.fate.name());
+            query.bind(tick.fate.reason().map(Reason::name)).bind(job).bind(now)
+        });
+        new.extend(query.fetch_all(&mut *connection).await?);
     }
-    Ok(new)
+    ticks.retain(|tick| new.remove(&(tick.tenant.clone(), tick.script.clone(), tick.tick)));
+    Ok(())
+}
+
+/// How far a schedule is settled.
+pub struct Advance {
+    pub tenant: String,
+    pub script: String,
+    pub state: State,
 }
 
 /// Writes how far schedules are settled, and their next ticks.
-pub async fn advance(connection: &mut Connection, tenant: &str, states: &[(String, State)]) -> sqlx::Result<()> {
-    for (sql, some) in UPDATES.split(Kind::of(connection), states) {
-        let mut values = AnyArguments::default();
-        for (script, state) in some {
-            let added = values.add(tenant.to_owned()).and_then(|()| values.add(script.clone()));
-            let added = added.and_then(|()| values.add(state.settled_to));
-            added.and_then(|()| values.add(state.next_at)).map_err(sqlx::Error::Encode)?;
-        }
-        sqlx::query_with(sql, values).execute(&mut *connection).await?;
+pub async fn advance(connection: &mut Connection, advances: &[Advance]) -> sqlx::Result<()> {
+    for (sql, some) in UPDATES.split(Kind::of(connection), advances) {
+        let query = some.iter().fold(sqlx::query(sql), |query, Advance { tenant, script, state }| {
+            query.bind(tenant).bind(script).bind(state.settled_to).bind(state.next_at)
+        });
+        query.execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ on_both_databases!(
     a_clock_that_is_set_back_repeats_nothing,
     a_clock_that_was_far_ahead_is_put_right,
     a_tenant_that_may_have_no_more_jobs_skips,
+    what_the_database_refuses_of_a_tenant_takes_no_other_with_it,
     a_schedule_rests_and_wakes,
     the_settings_schedules_come_and_go,
     tenants_that_a_host_does_not_know_are_left_to_others,
@@ -41,12 +42,16 @@ impl Scene {
     }
 
     async fn add(&self, script: &str, cron: &Cron) {
+        self.add_to("a", script, cron).await;
+    }
+
+    async fn add_to(&self, tenant: &'static str, script: &str, cron: &Cron) {
         let (script, cron, now) = (script.to_owned(), cron.clone(), self.clock.now());
         let added: sqlx::Result<()> = self
             .here
             .store()
-            .write("a", move |connection| {
-                Box::pin(async move { note(connection, "a", &script, true, &cron, true, now).await })
+            .write(tenant, move |connection| {
+                Box::pin(async move { note(connection, tenant, &script, true, &cron, true, now).await })
             })
             .await;
         added.unwrap();
@@ -272,6 +277,20 @@ async fn a_tenant_that_may_have_no_more_jobs_skips(kind: Kind) {
     assert_eq!(scene.ticks("two").await, ["1:00 skipped quota"]);
     let refusals = here.0.quotas.refusals();
     assert_eq!((refusals.len(), refusals[0].quota, refusals[0].count), (1, Quota::Jobs, 1));
+}
+
+async fn what_the_database_refuses_of_a_tenant_takes_no_other_with_it(kind: Kind) {
+    let scene = Scene::new(kind).await;
+    for (tenant, script) in [("a", "one"), ("b", "one"), ("b", "two")] {
+        scene.add_to(tenant, script, &hourly()).await;
+    }
+    scene.here.store().refuse("ticks", "NEW.tenant = 'a'").await;
+    scene.clock.advance(HOUR);
+    assert!(scene.here.turn().await.is_err());
+    assert!(scene.ticks("one").await.is_empty());
+    assert_eq!(scene.numbers("SELECT COUNT(*) FROM ticks WHERE tenant = 'b' AND fate = 'queued'").await, [2]);
+    assert_eq!(scene.numbers("SELECT items FROM usage WHERE tenant = 'b' AND room = 'jobs'").await, [2]);
+    assert_eq!(scene.numbers("SELECT COUNT(*) FROM jobs WHERE tenant <> 'b'").await, [0]);
 }
 
 async fn a_schedule_rests_and_wakes(kind: Kind) {
