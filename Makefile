@@ -4,7 +4,9 @@
 
 LISTEN ?= 127.0.0.1:8080
 
-# What is off by default, and tested all the same.
+# What is off by default, and tested all the same. Without them, the library is
+# compiled and linted for an example: that shares all that tests depend on, of which
+# `cargo build --lib` would compile fifty crates once more.
 FEATURES := otel,nats
 
 # A target directory that clones share saves a fresh one the dependencies' build.
@@ -34,7 +36,7 @@ run: install
 test: install
 	cargo fmt --check
 	cargo fmt --check --manifest-path guest/Cargo.toml
-	$(LINTED) cargo build --lib --locked
+	$(LINTED) cargo build --example embed --locked
 	if cargo nextest --version >/dev/null 2>&1; then $(LINTED) tests/with-postgres cargo nextest run --all-targets --locked --features $(FEATURES); else $(LINTED) tests/with-postgres cargo test --all-targets --locked --features $(FEATURES); fi
 
 test-api: install
