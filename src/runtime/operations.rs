@@ -160,10 +160,11 @@ mod tests {
     async fn timers_that_end_together_end_in_the_order_of_their_times() {
         let mut operations = Operations::default();
         let now = Instant::now();
-        // All are over before the first look at them.
-        let third = operations.start_timer(now - Duration::from_millis(1));
-        let first = operations.start_timer(now - Duration::from_millis(3));
-        let second = operations.start_timer(now - Duration::from_millis(2));
+        // All are over before the first look at them: by whole seconds, as timers are
+        // told of their ends a millisecond late.
+        let third = operations.start_timer(now - Duration::from_secs(10));
+        let first = operations.start_timer(now - Duration::from_secs(30));
+        let second = operations.start_timer(now - Duration::from_secs(20));
         assert_eq!(operations.wait().await, [first, second, third]);
         assert_eq!(operations.pending(), 0);
     }

@@ -255,7 +255,7 @@ mod tests {
     }
 
     /// Holds its queue up until all of these are in it.
-    async fn together<T>(store: &Store, writes: impl Future<Output = T>) -> T {
+    async fn in_one_batch<T>(store: &Store, writes: impl Future<Output = T>) -> T {
         let ((begun, held), (go_on, may)) = (oneshot::channel::<()>(), oneshot::channel::<()>());
         let before = store.write("a", move |_| {
             Box::pin(async move {
@@ -276,7 +276,7 @@ mod tests {
         let store = Store::fresh(kind).await;
         let ends: [fn() -> Result<(), sqlx::Error>; 3] =
             [|| Ok(()), || Err(sqlx::Error::RowNotFound), || panic!("on purpose")];
-        let results = together(&store, join_all((0..30).map(|n| add(&store, ends[n % 3])))).await;
+        let results = in_one_batch(&store, join_all((0..30).map(|n| add(&store, ends[n % 3])))).await;
         for (n, result) in results.iter().enumerate() {
             match n % 3 {
                 0 => assert!(result.is_ok(), "{n}: {result:?}"),
@@ -294,7 +294,7 @@ mod tests {
             let mut abandoned = Box::pin(add(&store, || Ok(())));
             assert!(futures_util::poll!(&mut abandoned).is_pending());
         };
-        together(&store, abandoned).await;
+        in_one_batch(&store, abandoned).await;
         add(&store, || Ok(())).await.unwrap();
         assert_eq!(items(&store).await, 1);
     }
@@ -386,7 +386,7 @@ mod tests {
             })
             .await;
         shrunk.unwrap();
-        let results = together(&store, join_all((0..10).map(large))).await;
+        let results = in_one_batch(&store, join_all((0..10).map(large))).await;
         assert!(results.iter().all(Result::is_err), "{results:?}");
         assert_eq!(items(&store).await, 0);
 
