@@ -4,28 +4,32 @@
 //! because the memory comes from the snapshot and not from the engine.
 //!
 //! An artifact is `head`, the engine as a module section, the snapshot as a
-//! module section, `tail`. The host loads `head`, `imports`, `tail` once, where
-//! both modules are imported instead.
+//! module section, `tail`. The host loads one component for all scripts, in which
+//! the snapshot is imported instead, and which exports the engine. That the engine
+//! is part of it saves each call to look up all of its imports by their names.
 
 use anyhow::{Context, Result, bail};
 use wasm_encoder::{
     Alias, CanonicalFunctionSection, CanonicalOption, ComponentAliasSection, ComponentExportKind,
-    ComponentExportSection, ComponentImportSection, ComponentTypeRef, ComponentTypeSection, ComponentValType,
-    CoreTypeSection, EntityType, ExportKind, InstanceSection, MemoryType, ModuleArg, ModuleType, PrimitiveValType,
-    RefType, TableType, ValType,
+    ComponentExportSection, ComponentImportSection, ComponentSectionId, ComponentTypeRef, ComponentTypeSection,
+    ComponentValType, CoreTypeSection, EntityType, ExportKind, InstanceSection, MemoryType, ModuleArg, ModuleType,
+    PrimitiveValType, RawSection, RefType, TableType, ValType,
 };
 use wasmparser::{Parser, Payload, TypeRef, Validator, WasmFeatures};
 
-use crate::engine::{SNAPSHOT, failed};
+use crate::engine::SNAPSHOT;
 use crate::image;
 
 pub struct Template {
     pub head: Vec<u8>,
-    pub imports: Vec<u8>,
+    /// The snapshot, where it is imported.
+    pub import: Vec<u8>,
     pub tail: Vec<u8>,
+    /// The engine, for those who make snapshots.
+    pub export: Vec<u8>,
 }
 
-/// The core modules' indices in every variant of the component.
+/// The core modules' indices in artifacts and the host's component.
 const ENGINE_MODULE: u32 = 0;
 const SNAPSHOT_MODULE: u32 = 1;
 
@@ -33,11 +37,18 @@ const SNAPSHOT_MODULE: u32 = 1;
 pub fn template(module: &[u8], engine: &[u8]) -> Result<Template> {
     let whole = wit_component::ComponentEncoder::default().module(module)?.validate(true).encode()?;
     let head = head(&whole)?;
-    let imports = imports(engine)?;
+    let import = import(engine)?;
     let tail = tail(&head, engine)?;
-    let variant: Vec<u8> = [&head[..], &imports, &tail].concat();
-    Validator::new_with_features(WasmFeatures::all()).validate_all(&variant).context("the component is not valid")?;
-    Ok(Template { head, imports, tail })
+    let mut export = Vec::new();
+    let mut exports = ComponentExportSection::new();
+    exports.export("engine", ComponentExportKind::Module, ENGINE_MODULE, None);
+    append(&mut export, &exports);
+
+    let mut shared = head.clone();
+    append(&mut shared, &RawSection { id: ComponentSectionId::CoreModule.into(), data: engine });
+    shared.extend([&import[..], &tail, &export].concat());
+    Validator::new_with_features(WasmFeatures::all()).validate_all(&shared).context("the component is not valid")?;
+    Ok(Template { head, import, tail, export })
 }
 
 /// Everything before the first module: types and imported instances.
@@ -57,10 +68,9 @@ fn head(component: &[u8]) -> Result<Vec<u8>> {
     bail!("the component has no module")
 }
 
-/// The two modules as imports.
-fn imports(engine: &[u8]) -> Result<Vec<u8>> {
+/// The snapshot as an import.
+fn import(engine: &[u8]) -> Result<Vec<u8>> {
     let mut types = CoreTypeSection::new();
-    types.ty().module(&module_type(engine)?);
     let mut snapshot = ModuleType::new();
     snapshot.ty().function([ValType::I32; 4], [ValType::I32]);
     let memory = memory_import(engine)?;
@@ -79,8 +89,7 @@ fn imports(engine: &[u8]) -> Result<Vec<u8>> {
     types.ty().module(&snapshot);
 
     let mut imports = ComponentImportSection::new();
-    imports.import("engine", ComponentTypeRef::Module(0));
-    imports.import("snapshot", ComponentTypeRef::Module(1));
+    imports.import(SNAPSHOT, ComponentTypeRef::Module(0));
     let mut bytes = Vec::new();
     append(&mut bytes, &types);
     append(&mut bytes, &imports);
@@ -108,54 +117,6 @@ fn memory_import(engine: &[u8]) -> Result<MemoryType> {
         }
     }
     bail!("the engine imports no memory")
-}
-
-/// The engine's own type.
-fn module_type(engine: &[u8]) -> Result<ModuleType> {
-    let types = Validator::new_with_features(WasmFeatures::all()).validate_all(engine)?;
-    let types = types.as_ref();
-    let mut module = ModuleType::new();
-    let mut next = 0;
-    let mut entity = |module: &mut ModuleType, ty: &wasmparser::types::EntityType| -> Result<EntityType> {
-        use wasmparser::types::EntityType as From;
-        Ok(match ty {
-            From::Func(id) => {
-                let function = types[*id].unwrap_func();
-                let convert = |list: &[wasmparser::ValType]| {
-                    list.iter().map(|ty| ValType::try_from(*ty)).collect::<Result<Vec<_>, _>>()
-                };
-                let parameters = convert(function.params()).map_err(failed)?;
-                let results = convert(function.results()).map_err(failed)?;
-                module.ty().function(parameters, results);
-                next += 1;
-                EntityType::Function(next - 1)
-            }
-            From::Memory(memory) => EntityType::Memory(MemoryType {
-                minimum: memory.initial,
-                maximum: None,
-                memory64: false,
-                shared: false,
-                page_size_log2: None,
-            }),
-            From::Table(table) => EntityType::Table(TableType {
-                element_type: RefType::FUNCREF,
-                table64: false,
-                minimum: table.initial,
-                maximum: table.maximum,
-                shared: false,
-            }),
-            other => bail!("the engine has an import or export of an unexpected kind: {other:?}"),
-        })
-    };
-    for (from, name, ty) in types.core_imports().context("the engine's imports are unknown")? {
-        let ty = entity(&mut module, &ty)?;
-        module.import(from, name, ty);
-    }
-    for (name, ty) in types.core_exports().context("the engine's exports are unknown")? {
-        let ty = entity(&mut module, &ty)?;
-        module.export(name, ty);
-    }
-    Ok(module)
 }
 
 /// The index of each imported instance.

@@ -28,7 +28,7 @@ pub struct Parts {
     pub stack_top: u32,
 }
 
-pub fn failed<E: std::error::Error + Send + Sync + 'static>(error: reencode::Error<E>) -> anyhow::Error {
+fn failed<E: std::error::Error + Send + Sync + 'static>(error: reencode::Error<E>) -> anyhow::Error {
     anyhow::anyhow!("rewriting the engine: {error}")
 }
 

@@ -55,8 +55,9 @@ fn run() -> Result<()> {
         ("engine.wasm", &parts.engine),
         ("base.wasm", &parts.base),
         ("head.bin", &template.head),
-        ("imports.bin", &template.imports),
+        ("import.bin", &template.import),
         ("tail.bin", &template.tail),
+        ("export.bin", &template.export),
     ] {
         std::fs::write(out.join(name), bytes).with_context(|| format!("writing {name}"))?;
     }

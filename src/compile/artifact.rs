@@ -47,15 +47,17 @@ const WASM_PAGE: usize = 65_536;
 /// host allocate without bound.
 const MAX_SNAPSHOT: usize = 1 << 30;
 
-fn append_module(bytes: &mut Vec<u8>, module: &[u8]) {
+/// A component as far as its first module, the engine.
+pub fn engine() -> Vec<u8> {
+    let mut bytes = HEAD.to_vec();
     bytes.push(MODULE_SECTION);
-    module.encode(bytes);
+    ENGINE.encode(&mut bytes);
+    bytes
 }
 
 /// Everything before the snapshot's contents, apart from their length.
 fn before_snapshot() -> Vec<u8> {
-    let mut bytes = HEAD.to_vec();
-    append_module(&mut bytes, ENGINE);
+    let mut bytes = engine();
     bytes.push(MODULE_SECTION);
     bytes
 }

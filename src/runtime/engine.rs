@@ -20,15 +20,18 @@ use super::cache::{self, Cache};
 use super::call::Call;
 use super::turns::Turns;
 use super::warm::{Snapshot, Warm};
+use crate::compile::artifact;
 
 /// The engine module, as built from `guest/`.
 pub const ENGINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/engine.wasm"));
 /// The memory before any script.
 pub const BASE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/base.wasm"));
-/// The component's sections before its modules, the two modules as imports, and
-/// the sections after them (see guest/build/component.rs).
+/// The component's sections before its modules, the snapshot as an import, the
+/// sections after the modules, and the engine as an export (see
+/// guest/build/component.rs).
 pub const HEAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/head.bin"));
-const IMPORTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/imports.bin"));
+const IMPORT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/import.bin"));
+const EXPORT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/export.bin"));
 pub const TAIL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tail.bin"));
 include!(concat!(env!("OUT_DIR"), "/engine.rs"));
 
@@ -112,13 +115,12 @@ impl Engine {
             .map_err(anyhow::Error::from)
             .context("starting the WebAssembly engine")?;
         let cache = options.cache.map(|folder| Cache::open(folder, options.cache_size, &wasmtime)).transpose()?;
-        let (module, _) = cache::module(&cache, &wasmtime, ENGINE)?;
         let (base, _) = cache::module(&cache, &wasmtime, BASE)?;
-        let sections = [HEAD, IMPORTS, TAIL].concat();
+        let sections = [&artifact::engine(), IMPORT, TAIL, EXPORT].concat();
         let component = cache::component(&cache, &wasmtime, &sections)?;
+        let module = exported(&component, &base)?;
 
         let mut linker = Linker::new(&wasmtime);
-        linker.root().module("engine", &module)?;
         Script::add_to_linker::<_, HasSelf<Call>>(&mut linker, |call| call)?;
 
         Ok(Arc::new(Engine {
@@ -147,6 +149,18 @@ impl Engine {
         linker.root().module("snapshot", &snapshot.module)?;
         Ok(super::bindings::ScriptPre::new(linker.instantiate_pre(&self.component)?)?)
     }
+}
+
+/// The component's engine by itself, for those who make snapshots.
+fn exported(component: &Component, base: &Module) -> Result<Module> {
+    let mut linker = Linker::<()>::new(component.engine());
+    linker.root().module("snapshot", base)?;
+    linker.define_unknown_imports_as_traps(component)?;
+    let mut store = Store::new(component.engine(), ());
+    // To begin takes some, though nothing of the engine's runs.
+    store.set_fuel(u64::from(STEP))?;
+    let instance = linker.instantiate(&mut store, component)?;
+    instance.get_module(&mut store, "engine").context("the component does not export its engine")
 }
 
 /// Gives a store its fuel; 0 is as good as endless. It yields at each turn.
