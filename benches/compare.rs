@@ -5,6 +5,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -24,12 +25,25 @@ use support::{bar, is_listing, median};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// How long each measurement runs.
+/// How long calls are counted that run at once.
 const TIME: Duration = Duration::from_secs(2);
-/// What is compared most closely takes turns, so that a slow moment of the machine
-/// is nobody's: so many, each so long. The middle one counts.
-const TURNS: usize = 15;
+/// What is compared takes turns, so that a slow moment of the machine is nobody's: in
+/// each round the peers have one, and Airlock so many, each so long. The middle one
+/// counts.
+const ROUNDS: usize = 5;
+const TURNS: usize = 3;
 const TURN: Duration = Duration::from_millis(200);
+/// What peers do, and how long it is measured each time, in seconds.
+const PEERS: [&str; 7] = [
+    "quickjs_new_context",
+    "quickjs_new_runtime",
+    "quickjs_fib27",
+    "isolated_vm_new_isolate",
+    "isolated_vm_new_context",
+    "isolated_vm_reused_context",
+    "isolated_vm_fib27",
+];
+const PEERS_TURN: &str = "0.4";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches")
@@ -144,10 +158,10 @@ async fn each(time: Duration, mut call: impl AsyncFnMut() -> Result<()>) -> Resu
     let mut calls = 0;
     let started = Instant::now();
     while started.elapsed() < time {
-        for _ in 0..32 {
+        for _ in 0..4 {
             call().await?;
         }
-        calls += 32;
+        calls += 4;
     }
     Ok(started.elapsed() / calls)
 }
@@ -167,7 +181,8 @@ fn us(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-fn peers(script: &str, input: &str, entry: &str) -> Option<serde_json::Value> {
+/// Nanoseconds of a call by a peer.
+fn peer(name: &str, input: &str) -> Option<f64> {
     let peers = folder().join("peers");
     if !peers.join("node_modules").exists() {
         eprintln!("the peers are not installed: run `npm install` in benches/peers");
@@ -175,16 +190,18 @@ fn peers(script: &str, input: &str, entry: &str) -> Option<serde_json::Value> {
     }
     let output = Command::new("node")
         .current_dir(&peers)
+        // isolated-vm cannot load into a Node.js that started from a snapshot.
         .arg("--no-node-snapshot")
-        .args(["peers.mjs", "--seconds", "2", "--entry", entry, "--input", input, "--script"])
-        .arg(folder().join(script))
+        .args(["peers.mjs", "--only", name, "--seconds", PEERS_TURN, "--entry", "validateOrder"])
+        .args(["--input", input, "--script"])
+        .arg(folder().join("validate-order.js"))
         .output()
         .ok()?;
     if !output.status.success() {
-        eprintln!("the peers failed: {}", String::from_utf8_lossy(&output.stderr));
+        eprintln!("{name} failed: {}", String::from_utf8_lossy(&output.stderr));
         return None;
     }
-    serde_json::from_slice(&output.stdout).ok()
+    serde_json::from_slice::<serde_json::Value>(&output.stdout).ok()?[name]["ns_per_call"].as_f64()
 }
 
 /// The program's own.
@@ -213,16 +230,28 @@ async fn main() -> Result<()> {
     println!("start of the host: {:.0} ms without, {:.0} ms with cached machine code\n", ms(first_start), ms(start));
     let validate = bench.program("validate-order.js").await?;
     let fib = bench.program("fib.js").await?;
-    let [mut fresh, mut through_host, mut reused] = [const { Vec::new() }; 3];
-    for _ in 0..TURNS {
-        fresh.push(bench.fresh(&validate, &order, TURN).await?);
-        reused.push(bench.reused(&validate, &order, TURN).await?);
-        through_host.push(bench.through_host(&validate, &order, TURN).await?);
+    let [mut fresh, mut through_host, mut reused, mut fib27] = [const { Vec::new() }; 4];
+    // Nanoseconds, by the name of what a peer did.
+    let mut of_peers = PEERS.map(|name| (name, Vec::new()));
+    for _ in 0..ROUNDS {
+        for _ in 0..TURNS {
+            fresh.push(bench.fresh(&validate, &order, TURN).await?);
+            reused.push(bench.reused(&validate, &order, TURN).await?);
+            through_host.push(bench.through_host(&validate, &order, TURN).await?);
+        }
+        fib27.push(bench.fresh(&fib, "27", TURN).await?);
+        for (name, turns) in &mut of_peers {
+            turns.extend(peer(name, &order));
+        }
     }
-    let [fresh, through_host, reused] = [fresh, through_host, reused].map(median);
+    let [fresh, through_host, reused, fib27] = [fresh, through_host, reused, fib27].map(median);
+    let of_peers: BTreeMap<&str, f64> = of_peers
+        .into_iter()
+        .filter(|(_, turns)| !turns.is_empty())
+        .map(|(name, turns)| (name, median(turns)))
+        .collect();
     let two = bench.parallel(&validate, &order, 2).await?;
     let many = bench.parallel(&validate, &order, 64).await?;
-    let fib27 = bench.fresh(&fib, "27", TIME).await?;
 
     println!("order validation                          per call");
     println!("  airlock, fresh sandbox per call     {:9.1} µs", us(fresh));
@@ -232,14 +261,8 @@ async fn main() -> Result<()> {
     );
     println!("  airlock, reused instance            {:9.1} µs", us(reused));
 
-    let peers = peers("validate-order.js", &order, "validateOrder");
-    let peer = |name: &str, key: &str| peers.as_ref().and_then(|peers| peers[name][key].as_f64());
-    if let Some(peers) = peers.as_ref().and_then(|peers| peers.as_object()) {
-        for (name, figures) in peers {
-            if let Some(nanoseconds) = figures["ns_per_call"].as_f64() {
-                println!("  {name:<35} {:9.1} µs", nanoseconds / 1e3);
-            }
-        }
+    for (name, nanoseconds) in &of_peers {
+        println!("  {name:<35} {:9.1} µs", nanoseconds / 1e3);
     }
     println!("  fib(27), airlock                    {:9.1} ms", ms(fib27));
 
@@ -286,13 +309,13 @@ async fn main() -> Result<()> {
 
     println!("\nratios");
     println!("  fresh / reused instance                   {}", bar(us(fresh) / us(reused), 2.5, true));
-    if let Some(context) = peer("quickjs_new_context", "ns_per_call") {
+    if let Some(context) = of_peers.get("quickjs_new_context") {
         println!("  quickjs-emscripten new context / fresh    {}", bar(context / 1e3 / us(fresh), 5.0, false));
     }
-    if let Some(isolate) = peer("isolated_vm_new_isolate", "ns_per_call") {
+    if let Some(isolate) = of_peers.get("isolated_vm_new_isolate") {
         println!("  isolated-vm new isolate / fresh           {}", bar(isolate / 1e3 / us(fresh), 40.0, false));
     }
-    if let Some(fib) = peer("quickjs_fib27", "ns_per_call") {
+    if let Some(fib) = of_peers.get("quickjs_fib27") {
         println!("  fib(27) / quickjs-emscripten              {}", bar(ms(fib27) / (fib / 1e6), 1.3, true));
     }
     println!("  resident memory of a script, KiB          {}", bar(each as f64 / 1024.0, 350.0, true));
