@@ -34,7 +34,7 @@ const ENOUGH: usize = 2_000;
 /// Executions that wait to be written: beyond, they are left out.
 const MOST: usize = 50_000;
 /// Executions of a tenant that one transaction writes: it holds up others.
-const PART: usize = 256;
+const PART: usize = 512;
 /// What runs longer is on record while it runs.
 const LONG: Duration = Duration::from_secs(1);
 /// How long after a failed write the next is tried.

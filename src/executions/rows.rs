@@ -8,9 +8,10 @@ use sqlx::any::AnyArguments;
 use sqlx::error::BoxDynError;
 
 use crate::runtime::trace::Trace;
+use crate::store::Connection;
 use crate::store::clock::Millis;
+use crate::store::insert::{Bind, Columns, Insert};
 use crate::store::usage::{self, Room, Usage};
-use crate::store::{Connection, Kind, Statements, all_or_none};
 
 /// A record as it is written. An [`Execution`](super::Execution) has the same
 /// members. By default all that is not known yet.
@@ -83,110 +84,140 @@ pub struct Work {
 /// What was found meanwhile.
 #[derive(Debug, Default)]
 pub struct Saved {
-    /// What tenants have on record now that have more than before.
+    /// What tenants have on record now of whom something was written.
     pub usage: HashMap<String, Usage>,
     /// Executions of this host that somebody asked to stop.
     pub cancelled: Vec<String>,
 }
 
-/// Columns of how calls were made and ended, of whose and which script they are, and
-/// their own.
-const ALIKE: usize = 4;
-const SCRIPT: usize = 3;
-const OWN: usize = 18;
+/// What rows have for themselves: all of them, those of jobs, and those that failed,
+/// wrote log lines or run still.
+const OF_CALL: &[&str] = &[
+    "id",
+    "trace_id",
+    "started_at",
+    "ended_at",
+    "queue_us",
+    "duration_us",
+    "fuel",
+    "memory_bytes",
+    "host_calls",
+    "result",
+    "result_bytes",
+    "bytes",
+];
+const OF_JOB: &[&str] = &["job", "attempt", "cause"];
+const OF_REST: &[&str] = &["error", "log_lines", "alive_at"];
 
-/// Rows of the same [`Common`]. Binding a value of text takes as long as to insert it,
-/// so those that are the same are bound once.
-static OF_ONE_SCRIPT: LazyLock<Statements> =
-    LazyLock::new(|| Statements::new(|rows, kind| text(rows, kind, ALIKE + SCRIPT, OWN)));
-
-/// Rows of any tenants and scripts.
-static OF_ANY: LazyLock<Statements> =
-    LazyLock::new(|| Statements::new(|rows, kind| text(rows, kind, ALIKE, SCRIPT + OWN)));
-
-fn text(rows: usize, kind: Kind, common: usize, own: usize) -> String {
-    format!(
-        "INSERT INTO executions (version, triggered_by, user_id, status, tenant, script_id, script,
-         id, trace_id, started_at, ended_at, queue_us, duration_us, fuel, memory_bytes, host_calls, error, result,
-         result_bytes, log_lines, alive_at, bytes, job, attempt, cause)
-         SELECT {}, own.* FROM (VALUES {}) AS own WHERE true ON CONFLICT DO NOTHING",
-        kind.list(1..common + 1),
-        kind.rows(common + 1, rows, own)
-    )
+/// Which columns a row needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Shape {
+    Call,
+    Job,
+    Whole,
 }
 
-/// Takes the same values as an insert of one row.
+static OF_CALLS: LazyLock<Insert> = LazyLock::new(|| insert(&["log_lines"], OF_CALL));
+static OF_JOBS: LazyLock<Insert> = LazyLock::new(|| insert(&["log_lines"], &[OF_CALL, OF_JOB].concat()));
+static WHOLE: LazyLock<Insert> = LazyLock::new(|| insert(&[], &[OF_CALL, OF_JOB, OF_REST].concat()));
+
+fn insert(zero: &[&str], own: &[&str]) -> Insert {
+    let alike = &["version", "triggered_by", "user_id", "status"];
+    let place = &["tenant", "script_id", "script"];
+    Insert::new(&Columns { table: "executions", zero, alike, place, own })
+}
+
+/// Takes the same values as an insert of one whole row.
 const UPDATE: &str = "UPDATE executions SET version = $1, triggered_by = $2, user_id = $3, status = $4, script_id = $6,
     script = $7, trace_id = $9, started_at = $10, ended_at = $11, queue_us = $12, duration_us = $13, fuel = $14,
-    memory_bytes = $15, host_calls = $16, error = $17, result = $18, result_bytes = $19, log_lines = $20,
-    alive_at = $21, bytes = $22, job = $23, attempt = $24, cause = $25 WHERE tenant = $5 AND id = $8";
+    memory_bytes = $15, host_calls = $16, result = $17, result_bytes = $18, bytes = $19, job = $20, attempt = $21,
+    cause = $22, error = $23, log_lines = $24, alive_at = $25 WHERE tenant = $5 AND id = $8";
 
-impl Common {
-    /// By what rows of one statement are alike.
-    fn alike(&self) -> (&str, &str, Option<i64>, Option<&str>) {
-        (self.status, &self.triggered_by, self.version, self.user_id.as_deref())
-    }
-
-    fn bind_alike(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
-        values.add(self.version)?;
-        values.add(self.triggered_by.clone())?;
-        values.add(self.user_id.clone())?;
-        values.add(self.status.to_owned())
-    }
-
-    fn bind_script(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
-        values.add(self.tenant.clone())?;
-        values.add(self.script_id.clone())?;
-        values.add(self.script.clone())
+impl Shape {
+    fn insert(self) -> &'static Insert {
+        match self {
+            Shape::Call => &OF_CALLS,
+            Shape::Job => &OF_JOBS,
+            Shape::Whole => &WHOLE,
+        }
     }
 }
 
 impl Row {
-    fn bind_own(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
-        values.add(self.id.clone())?;
-        values.add(self.trace.map(|trace| trace.id()))?;
-        values.add(self.started_at)?;
-        for number in [self.ended_at, self.queue_us, self.duration_us, self.fuel, self.memory_bytes, self.host_calls] {
-            values.add(number)?;
+    fn shape(&self) -> Shape {
+        if self.error.is_some() || self.log_lines != 0 || self.alive_at.is_some() {
+            Shape::Whole
+        } else if self.job.is_some() || self.attempt.is_some() || self.cause.is_some() {
+            Shape::Job
+        } else {
+            Shape::Call
         }
-        values.add(self.error.clone())?;
-        values.add(self.result.clone())?;
-        values.add(self.result_bytes)?;
-        values.add(self.log_lines)?;
-        values.add(self.alive_at)?;
-        values.add(self.bytes)?;
-        values.add(self.job.clone())?;
-        values.add(self.attempt)?;
-        values.add(self.cause.clone())
     }
 }
 
-/// The values of rows that are alike, of one script or of any.
-fn values(rows: &[&Row], is_one: bool) -> sqlx::Result<AnyArguments> {
-    let bind = || {
-        let mut values = AnyArguments::default();
-        values.reserve(ALIKE + rows.len() * (SCRIPT + OWN), 0);
-        if let Some(row) = rows.first() {
-            row.common.bind_alike(&mut values)?;
-            if is_one {
-                row.common.bind_script(&mut values)?;
-            }
+/// By what the rows of one statement are alike.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Alike<'a> {
+    shape: Shape,
+    status: &'static str,
+    triggered_by: &'a str,
+    version: Option<i64>,
+    user_id: Option<&'a str>,
+}
+
+impl Alike<'_> {
+    fn of(row: &Row, shape: Shape) -> Alike<'_> {
+        let Common { status, triggered_by, version, user_id, .. } = &*row.common;
+        Alike { shape, status, triggered_by, version: *version, user_id: user_id.as_deref() }
+    }
+}
+
+impl Bind<&Row> for Alike<'_> {
+    fn alike(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+        values.add(self.version)?;
+        values.add(self.triggered_by.to_owned())?;
+        values.add(self.user_id.map(str::to_owned))?;
+        values.add(self.status.to_owned())
+    }
+
+    fn is_one(&self, row: &&Row, other: &&Row) -> bool {
+        Arc::ptr_eq(&row.common, &other.common) || row.common == other.common
+    }
+
+    fn place(&self, row: &&Row, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+        values.add(row.common.tenant.clone())?;
+        values.add(row.common.script_id.clone())?;
+        values.add(row.common.script.clone())
+    }
+
+    fn own(&self, row: &&Row, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+        values.add(row.id.clone())?;
+        values.add(row.trace.map(|trace| trace.id()))?;
+        values.add(row.started_at)?;
+        for number in [row.ended_at, row.queue_us, row.duration_us, row.fuel, row.memory_bytes, row.host_calls] {
+            values.add(number)?;
         }
-        for row in rows {
-            if !is_one {
-                row.common.bind_script(&mut values)?;
-            }
-            row.bind_own(&mut values)?;
+        values.add(row.result.clone())?;
+        values.add(row.result_bytes)?;
+        values.add(row.bytes)?;
+        if self.shape >= Shape::Job {
+            values.add(row.job.clone())?;
+            values.add(row.attempt)?;
+            values.add(row.cause.clone())?;
         }
-        Ok(values)
-    };
-    bind().map_err(sqlx::Error::Encode)
+        if self.shape >= Shape::Whole {
+            values.add(row.error.clone())?;
+            values.add(row.log_lines)?;
+            values.add(row.alive_at)?;
+        }
+        Ok(())
+    }
 }
 
 /// Writes a row that may be there, and adds it to what the tenant has.
 pub async fn insert_one(connection: &mut Connection, row: &Row) -> sqlx::Result<()> {
-    let sql = OF_ONE_SCRIPT.one(Kind::of(connection));
-    if sqlx::query_with(sql, values(&[row], true)?).execute(&mut *connection).await?.rows_affected() > 0 {
+    let alike = Alike::of(row, row.shape());
+    if !alike.shape.insert().run(connection, &alike, &[row]).await?.is_empty() {
         let one = Usage { items: 1, bytes: row.bytes };
         usage::add(connection, &row.common.tenant, Room::Executions, one).await?;
     }
@@ -201,28 +232,21 @@ pub async fn insert_one(connection: &mut Connection, row: &Row) -> sqlx::Result<
 /// Where the database fails or refuses it, which it also does where some of the new
 /// rows are there already and others are not: each by itself is taken.
 pub async fn save(connection: &mut Connection, now: Millis, work: &Work) -> sqlx::Result<Saved> {
-    let kind = Kind::of(connection);
     let mut more: BTreeMap<&str, Usage> = BTreeMap::new();
     let rows = work.rows.iter().map(|row| &**row);
     let (known, new): (Vec<&Row>, Vec<&Row>) = rows.partition(|row| row.before.is_some());
     let mut alike: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
     for row in new {
-        alike.entry(row.common.alike()).or_default().push(row);
+        alike.entry(Alike::of(row, row.shape())).or_default().push(row);
     }
-    for rows in alike.values() {
-        let is_one = rows.windows(2).all(|two| matches!(two, [one, next] if one.common == next.common));
-        let statements = if is_one { &OF_ONE_SCRIPT } else { &OF_ANY };
-        for (sql, some) in statements.split(kind, rows) {
-            let inserted = sqlx::query_with(sql, values(some, is_one)?).execute(&mut *connection).await?;
-            if all_or_none(inserted.rows_affected(), some.len())? {
-                for row in some {
-                    *more.entry(&row.common.tenant).or_default() += Usage { items: 1, bytes: row.bytes };
-                }
-            }
+    for (alike, rows) in &alike {
+        for row in alike.shape.insert().run(connection, alike, rows).await?.into_iter().flatten() {
+            *more.entry(&row.common.tenant).or_default() += Usage { items: 1, bytes: row.bytes };
         }
     }
     for row in known {
-        let updated = sqlx::query_with(UPDATE, values(&[row], true)?).execute(&mut *connection).await?;
+        let values = WHOLE.values(&Alike::of(row, Shape::Whole), &[row], true).map_err(sqlx::Error::Encode)?;
+        let updated = sqlx::query_with(UPDATE, values).execute(&mut *connection).await?;
         if updated.rows_affected() > 0 {
             let bytes = row.bytes - row.before.unwrap_or_default();
             *more.entry(&row.common.tenant).or_default() += Usage { items: 0, bytes };

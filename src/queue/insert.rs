@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::{NewJob, State, order};
 use crate::store::clock::Millis;
+use crate::store::insert::{Bind, Columns, Insert};
 use crate::store::usage::{self, Room, Usage};
-use crate::store::{Connection, Kind, Statements, all_or_none, plain};
+use crate::store::{Connection, plain};
 
 /// What came of inserting jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +113,6 @@ struct Row<'a> {
 
 /// Answers the ids of those that were not there.
 async fn insert_rows<'a>(connection: &mut Connection, now: Millis, rows: &[Row<'a>]) -> sqlx::Result<HashSet<&'a str>> {
-    let kind = Kind::of(connection);
     let mut new = HashSet::with_capacity(rows.len());
     let mut alike: BTreeMap<Alike<'_>, Vec<Row<'_>>> = BTreeMap::new();
     for row in rows {
@@ -128,7 +128,8 @@ async fn insert_rows<'a>(connection: &mut Connection, now: Millis, rows: &[Row<'
         {
             state = State::Blocked;
         }
-        if insert_some(connection, &Alike::of(job, state, now)?, &[*row], OF_ONE_SCRIPT.one(kind), true).await? {
+        let alike = Alike::of(job, state, now)?;
+        if !alike.insert().run(connection, &alike, &[*row]).await?.is_empty() {
             new.insert(id);
         }
     }
@@ -136,43 +137,44 @@ async fn insert_rows<'a>(connection: &mut Connection, now: Millis, rows: &[Row<'
     // Their numbers are to be in the order in which they came, as their ids are.
     alike.sort_by_key(|(_, rows)| rows.first().map(|row| row.id));
     for (alike, rows) in &alike {
-        let is_one = rows.windows(2).all(|two| matches!(two, [one, next] if one.place(now) == next.place(now)));
-        let statements = if is_one { &OF_ONE_SCRIPT } else { &OF_ANY };
-        for (sql, some) in statements.split(kind, rows) {
-            if insert_some(connection, alike, some, sql, is_one).await? {
-                new.extend(some.iter().map(|row| row.id));
-            }
-        }
+        new.extend(alike.insert().run(connection, alike, rows).await?.into_iter().flatten().map(|row| row.id));
     }
     Ok(new)
 }
 
-/// Columns of what jobs have in common, of where and when they run, and their own.
-const ALIKE: usize = 10;
-const PLACE: usize = 3;
-const OWN: usize = 6;
+/// What jobs have for themselves: all, and those that have a key.
+const OWN: &[&str] = &["id", "input", "cause", "bytes"];
+const KEYS: &[&str] = &["order_key", "dedup_key"];
 
-/// Jobs of one script and time.
-static OF_ONE_SCRIPT: LazyLock<Statements> =
-    LazyLock::new(|| Statements::new(|rows, kind| text(rows, kind, ALIKE + PLACE, OWN)));
+static FREE: LazyLock<Insert> = LazyLock::new(|| columns(OWN));
+static KEYED: LazyLock<Insert> = LazyLock::new(|| columns(&[OWN, KEYS].concat()));
 
-/// Jobs of any tenants.
-static OF_ANY: LazyLock<Statements> =
-    LazyLock::new(|| Statements::new(|rows, kind| text(rows, kind, ALIKE, PLACE + OWN)));
-
-fn text(rows: usize, kind: Kind, common: usize, own: usize) -> String {
-    format!(
-        "INSERT INTO jobs (attempt, triggered_by, entry, version, depth, caller, state, priority, attempts, created_at,
-         changed_at, tenant, script, run_at, id, input, cause, order_key, dedup_key, bytes)
-         SELECT 0, {}, own.* FROM (VALUES {}) AS own WHERE true ON CONFLICT DO NOTHING",
-        kind.list(1..common + 1),
-        kind.rows(common + 1, rows, own)
-    )
+fn columns(own: &[&str]) -> Insert {
+    Insert::new(&Columns {
+        table: "jobs",
+        zero: &["attempt"],
+        alike: &[
+            "triggered_by",
+            "entry",
+            "version",
+            "depth",
+            "caller",
+            "state",
+            "priority",
+            "attempts",
+            "created_at",
+            "changed_at",
+        ],
+        place: &["tenant", "script", "run_at"],
+        own,
+    })
 }
 
 /// What jobs that do the same have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Alike<'a> {
+    /// Whether others wait for them, or they stand in for others.
+    is_keyed: bool,
     trigger: &'static str,
     entry: Option<&'a str>,
     version: Option<i64>,
@@ -189,6 +191,7 @@ impl Alike<'_> {
     fn of(job: &NewJob, state: State, now: Millis) -> sqlx::Result<Alike<'_>> {
         let caller = job.caller.as_ref().map(serde_json::to_string).transpose();
         Ok(Alike {
+            is_keyed: job.order_key.is_some() || job.dedup_key.is_some(),
             trigger: job.trigger.name(),
             entry: job.entry.as_deref(),
             version: job.version,
@@ -201,7 +204,19 @@ impl Alike<'_> {
         })
     }
 
-    fn bind(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+    fn insert(&self) -> &'static Insert {
+        if self.is_keyed { &KEYED } else { &FREE }
+    }
+}
+
+impl<'a> Row<'a> {
+    fn place(&self, now: Millis) -> (&'a str, &'a str, Millis) {
+        (self.tenant, &self.job.script, self.job.run_at.unwrap_or(now))
+    }
+}
+
+impl<'a> Bind<Row<'a>> for Alike<'_> {
+    fn alike(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
         values.add(self.trigger.to_owned())?;
         values.add(self.entry.map(plain))?;
         values.add(self.version)?;
@@ -213,57 +228,30 @@ impl Alike<'_> {
         values.add(self.now)?;
         values.add(self.now)
     }
-}
 
-impl<'a> Row<'a> {
-    fn place(&self, now: Millis) -> (&'a str, &'a str, Millis) {
-        (self.tenant, &self.job.script, self.job.run_at.unwrap_or(now))
+    fn is_one(&self, row: &Row<'a>, other: &Row<'a>) -> bool {
+        row.place(self.now) == other.place(self.now)
     }
 
-    fn bind_place(&self, now: Millis, values: &mut AnyArguments) -> Result<(), BoxDynError> {
-        let (tenant, script, run_at) = self.place(now);
+    fn place(&self, row: &Row<'a>, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+        let (tenant, script, run_at) = row.place(self.now);
         values.add(tenant.to_owned())?;
         values.add(plain(script))?;
         values.add(run_at)
     }
 
-    fn bind_own(&self, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+    fn own(&self, row: &Row<'a>, values: &mut AnyArguments) -> Result<(), BoxDynError> {
+        values.add(plain(row.id))?;
+        values.add(row.job.input.clone())?;
         let text = |text: &Option<String>| text.as_deref().map(plain);
-        values.add(plain(self.id))?;
-        values.add(self.job.input.clone())?;
-        values.add(text(&self.job.cause))?;
-        values.add(text(&self.job.order_key))?;
-        values.add(text(&self.job.dedup_key))?;
-        values.add(self.job.bytes())
+        values.add(text(&row.job.cause))?;
+        values.add(row.job.bytes())?;
+        if self.is_keyed {
+            values.add(text(&row.job.order_key))?;
+            values.add(text(&row.job.dedup_key))?;
+        }
+        Ok(())
     }
-}
-
-/// Answers whether they were not there. `is_one`: whether they are of one script and
-/// time, and `sql` for such.
-async fn insert_some(
-    connection: &mut Connection,
-    alike: &Alike<'_>,
-    rows: &[Row<'_>],
-    sql: &'static str,
-    is_one: bool,
-) -> sqlx::Result<bool> {
-    let bind = || {
-        let mut values = AnyArguments::default();
-        values.reserve(ALIKE + rows.len() * (PLACE + OWN), 0);
-        alike.bind(&mut values)?;
-        if is_one && let Some(row) = rows.first() {
-            row.bind_place(alike.now, &mut values)?;
-        }
-        for row in rows {
-            if !is_one {
-                row.bind_place(alike.now, &mut values)?;
-            }
-            row.bind_own(&mut values)?;
-        }
-        Ok(values)
-    };
-    let values: AnyArguments = bind().map_err(sqlx::Error::Encode)?;
-    all_or_none(sqlx::query_with(sql, values).execute(connection).await?.rows_affected(), rows.len())
 }
 
 /// The id of the job that stands in another's place.

@@ -9,6 +9,7 @@ mod connect;
 pub mod expiry;
 #[cfg(test)]
 pub mod fixture;
+pub mod insert;
 mod migrate;
 mod refusal;
 mod signals;
