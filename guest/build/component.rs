@@ -22,11 +22,10 @@ use crate::image;
 
 pub struct Template {
     pub head: Vec<u8>,
-    /// The snapshot, where it is imported.
-    pub import: Vec<u8>,
     pub tail: Vec<u8>,
-    /// The engine, for those who make snapshots.
-    pub export: Vec<u8>,
+    /// What follows the engine in the host's component: the snapshot as an import,
+    /// `tail`, and the engine as an export, for those who make snapshots.
+    pub shared: Vec<u8>,
 }
 
 /// The core modules' indices in artifacts and the host's component.
@@ -37,18 +36,18 @@ const SNAPSHOT_MODULE: u32 = 1;
 pub fn template(module: &[u8], engine: &[u8]) -> Result<Template> {
     let whole = wit_component::ComponentEncoder::default().module(module)?.validate(true).encode()?;
     let head = head(&whole)?;
-    let import = import(engine)?;
     let tail = tail(&head, engine)?;
-    let mut export = Vec::new();
+    let mut shared = import(engine)?;
+    shared.extend_from_slice(&tail);
     let mut exports = ComponentExportSection::new();
     exports.export("engine", ComponentExportKind::Module, ENGINE_MODULE, None);
-    append(&mut export, &exports);
+    append(&mut shared, &exports);
 
-    let mut shared = head.clone();
-    append(&mut shared, &RawSection { id: ComponentSectionId::CoreModule.into(), data: engine });
-    shared.extend([&import[..], &tail, &export].concat());
-    Validator::new_with_features(WasmFeatures::all()).validate_all(&shared).context("the component is not valid")?;
-    Ok(Template { head, import, tail, export })
+    let mut component = head.clone();
+    append(&mut component, &RawSection { id: ComponentSectionId::CoreModule.into(), data: engine });
+    component.extend_from_slice(&shared);
+    Validator::new_with_features(WasmFeatures::all()).validate_all(&component).context("the component is not valid")?;
+    Ok(Template { head, tail, shared })
 }
 
 /// Everything before the first module: types and imported instances.

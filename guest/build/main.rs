@@ -55,9 +55,8 @@ fn run() -> Result<()> {
         ("engine.wasm", &parts.engine),
         ("base.wasm", &parts.base),
         ("head.bin", &template.head),
-        ("import.bin", &template.import),
         ("tail.bin", &template.tail),
-        ("export.bin", &template.export),
+        ("shared.bin", &template.shared),
     ] {
         std::fs::write(out.join(name), bytes).with_context(|| format!("writing {name}"))?;
     }

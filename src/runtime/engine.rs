@@ -26,13 +26,11 @@ use crate::compile::artifact;
 pub const ENGINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/engine.wasm"));
 /// The memory before any script.
 pub const BASE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/base.wasm"));
-/// The component's sections before its modules, the snapshot as an import, the
-/// sections after the modules, and the engine as an export (see
-/// guest/build/component.rs).
+/// An artifact's sections before its modules and after them, and those after the
+/// engine in the component that all scripts share (see guest/build/component.rs).
 pub const HEAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/head.bin"));
-const IMPORT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/import.bin"));
-const EXPORT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/export.bin"));
 pub const TAIL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tail.bin"));
+const SHARED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/shared.bin"));
 include!(concat!(env!("OUT_DIR"), "/engine.rs"));
 
 /// Names the engine that scripts are compiled with: the program's version, and a
@@ -116,7 +114,7 @@ impl Engine {
             .context("starting the WebAssembly engine")?;
         let cache = options.cache.map(|folder| Cache::open(folder, options.cache_size, &wasmtime)).transpose()?;
         let (base, _) = cache::module(&cache, &wasmtime, BASE)?;
-        let sections = [&artifact::engine(), IMPORT, TAIL, EXPORT].concat();
+        let sections = [&artifact::engine(), SHARED].concat();
         let component = cache::component(&cache, &wasmtime, &sections)?;
         let module = exported(&component, &base)?;
 

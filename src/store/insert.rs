@@ -103,8 +103,6 @@ impl Columns<'_> {
     fn text(&self, rows: usize, kind: Kind, common: usize, own: usize) -> String {
         let Columns { table, alike, place, own: columns, zero } = self;
         let names = [zero, alike, place, columns].map(|names| names.iter().copied()).into_iter().flatten();
-        let shared: Vec<String> =
-            zero.iter().map(|_| "0".to_owned()).chain((1..=common).map(|number| kind.place(number))).collect();
         // SQLite would else note what each page was, to undo the statement by itself where
         // a row is refused. What it belongs to is undone as a whole.
         let or_fail = match kind {
@@ -112,10 +110,11 @@ impl Columns<'_> {
             Kind::Postgres => "",
         };
         format!(
-            "INSERT {or_fail}INTO {table} ({}) SELECT {}, own.* FROM (VALUES {}) AS own WHERE true
+            "INSERT {or_fail}INTO {table} ({}) SELECT {}{}, own.* FROM (VALUES {}) AS own WHERE true
              ON CONFLICT DO NOTHING",
             names.collect::<Vec<_>>().join(", "),
-            shared.join(", "),
+            "0, ".repeat(zero.len()),
+            kind.list(1..common + 1),
             kind.rows(common + 1, rows, own),
         )
     }
