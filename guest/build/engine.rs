@@ -20,7 +20,7 @@ const STAND_IN: &str = "airlock_wasi_";
 pub const SNAPSHOT: &str = "snapshot";
 
 pub struct Parts {
-    /// The engine: code and tables; it imports the memory.
+    /// The engine's code; it imports the memory.
     pub engine: Vec<u8>,
     /// The memory before any script, as a module like a snapshot.
     pub base: Vec<u8>,
@@ -28,7 +28,7 @@ pub struct Parts {
     pub stack_top: u32,
 }
 
-fn failed<E: std::error::Error + Send + Sync + 'static>(error: reencode::Error<E>) -> anyhow::Error {
+pub fn failed<E: std::error::Error + Send + Sync + 'static>(error: reencode::Error<E>) -> anyhow::Error {
     anyhow::anyhow!("rewriting the engine: {error}")
 }
 
@@ -216,11 +216,6 @@ pub fn split(module: &[u8]) -> Result<Parts> {
     impl Reencode for Unmemory {
         type Error = std::convert::Infallible;
 
-        /// The imported table comes first.
-        fn table_index(&mut self, index: u32) -> Result<u32, reencode::Error<Self::Error>> {
-            Ok(index + 1)
-        }
-
         /// A `nop` begins each loop. The host gives fuel's price to it alone
         /// (src/runtime/engine.rs), which is far cheaper than counting in every
         /// branch.
@@ -312,7 +307,7 @@ pub fn split(module: &[u8]) -> Result<Parts> {
     Ok(Parts { engine, base, stack_top: stack_top as u32 })
 }
 
-fn constant(expression: &wasmparser::ConstExpr<'_>) -> Result<i32> {
+pub fn constant(expression: &wasmparser::ConstExpr<'_>) -> Result<i32> {
     match expression.get_operators_reader().read()? {
         Operator::I32Const { value } => Ok(value),
         other => bail!("expected a constant, found {other:?}"),

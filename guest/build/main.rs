@@ -4,6 +4,7 @@
 //! The same program also serves as the C compiler of the guest's build: see
 //! [`quickjs`].
 
+mod calls;
 mod component;
 mod engine;
 #[path = "../../src/compile/image.rs"]
@@ -47,7 +48,7 @@ fn run() -> Result<()> {
     let linked = toolchain::build_guest(out)?;
     let linked = std::fs::read(&linked).with_context(|| format!("reading {}", linked.display()))?;
 
-    let module = engine::without_wasi(&linked)?;
+    let module = calls::direct(&engine::without_wasi(&linked)?)?;
     let parts = engine::split(&module)?;
     let template = component::template(&module, &parts.engine)?;
 

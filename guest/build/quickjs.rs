@@ -124,8 +124,39 @@ const EDITS: &[Edit] = &[
     Edit {
         why: "small blocks are taken and given back without the C library, and wiped while a script is loaded (guest/src/heap.rs)",
         find: "static const JSMallocFunctions def_malloc_funcs = {\n    js_def_calloc,\n    js_def_malloc,\n    js_def_free,\n    js_def_realloc,\n    js__malloc_usable_size\n};\n",
-        replace: "extern void *airlock_calloc(void *opaque, size_t count, size_t size);\nextern void *airlock_malloc(void *opaque, size_t size);\nextern void airlock_free(void *opaque, void *ptr);\nextern void *airlock_realloc(void *opaque, void *ptr, size_t size);\nextern size_t airlock_usable_size(const void *ptr);\n\nstatic const JSMallocFunctions def_malloc_funcs = {\n    airlock_calloc,\n    airlock_malloc,\n    airlock_free,\n    airlock_realloc,\n    airlock_usable_size\n};\n",
+        replace: "static const JSMallocFunctions def_malloc_funcs = {\n    airlock_calloc,\n    airlock_malloc,\n    airlock_free,\n    airlock_realloc,\n    airlock_usable_size\n};\n",
         times: 1,
+    },
+    Edit {
+        why: "the same where they are called, by their names instead of through pointers",
+        find: "void *js_calloc_rt(JSRuntime *rt, size_t count, size_t size)\n",
+        replace: "extern void *airlock_calloc(void *opaque, size_t count, size_t size);\nextern void *airlock_malloc(void *opaque, size_t size);\nextern void airlock_free(void *opaque, void *ptr);\nextern void *airlock_realloc(void *opaque, void *ptr, size_t size);\nextern size_t airlock_usable_size(const void *ptr);\n\nvoid *js_calloc_rt(JSRuntime *rt, size_t count, size_t size)\n",
+        times: 1,
+    },
+    Edit {
+        why: "a block that is zero",
+        find: "rt->mf.js_calloc(s->opaque, ",
+        replace: "airlock_calloc(s->opaque, ",
+        times: 1,
+    },
+    Edit { why: "a block", find: "rt->mf.js_malloc(s->opaque, ", replace: "airlock_malloc(s->opaque, ", times: 1 },
+    Edit {
+        why: "a block that grows",
+        find: "rt->mf.js_realloc(s->opaque, ",
+        replace: "airlock_realloc(s->opaque, ",
+        times: 1,
+    },
+    Edit {
+        why: "a block that is given back",
+        find: "rt->mf.js_free(s->opaque, ",
+        replace: "airlock_free(s->opaque, ",
+        times: 1,
+    },
+    Edit {
+        why: "a block's size",
+        find: "rt->mf.js_malloc_usable_size(ptr)",
+        replace: "airlock_usable_size(ptr)",
+        times: 6,
     },
     Edit {
         why: "the low bits of a small integer as a double are zero, so all keys of a Map of them fell into one bucket",

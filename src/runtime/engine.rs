@@ -57,7 +57,7 @@ const HOST_STACK: usize = 2 << 20;
 /// The part of a used memory that is wiped in place rather than given back to
 /// the system: page faults cost more than wiping (100 µs a call against 25).
 const KEEP_RESIDENT: usize = 1 << 20;
-const KEEP_RESIDENT_TABLE: usize = 64 << 10;
+const KEEP_RESIDENT_TABLE: usize = 4 << 10;
 const KEEP_RESIDENT_STACK: usize = 64 << 10;
 
 /// Sandboxes beyond those for calls, in which scripts are compiled.
@@ -232,12 +232,14 @@ fn config(options: &Options) -> Config {
     pool.total_component_instances(sandboxes)
         .total_core_instances(sandboxes * 2)
         .total_memories(sandboxes)
-        .total_tables(sandboxes * 2)
+        .total_tables(sandboxes)
         .total_stacks(sandboxes)
         .max_core_instances_per_component(2)
         .max_memories_per_component(1)
-        .max_tables_per_component(2)
-        .max_tables_per_module(2)
+        .max_tables_per_component(1)
+        .max_tables_per_module(1)
+        // The one that leads to the engine's allocator.
+        .table_elements(1)
         .max_memory_size(usize::try_from(options.max_memory).unwrap_or(usize::MAX))
         .max_unused_warm_slots(sandboxes)
         .linear_memory_keep_resident(KEEP_RESIDENT)
