@@ -27,9 +27,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// How long calls are counted that run at once.
 const TIME: Duration = Duration::from_secs(2);
-/// What is compared takes turns, so that a slow moment of the machine is nobody's: in
-/// each round the peers have one, and Airlock so many, each so long. The middle one
-/// counts.
+/// What is compared takes turns: in each round the peers have one, which they divide
+/// into turns as long as Airlock's, and Airlock so many. The fastest counts: what else a
+/// machine does takes half of its speed for seconds, and never adds any.
 const ROUNDS: usize = 3;
 const TURNS: usize = 5;
 const TURN: Duration = Duration::from_millis(200);
@@ -182,8 +182,21 @@ fn us(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// Nanoseconds of a call by a peer.
-fn peer(name: &str, input: &str) -> Option<f64> {
+/// How long a call takes, in the fastest turn and in the median one.
+#[derive(Clone, Copy)]
+struct Taken {
+    fastest: Duration,
+    median: Duration,
+}
+
+impl Taken {
+    fn of(turns: Vec<Duration>) -> Taken {
+        Taken { fastest: turns.iter().copied().min().unwrap_or_default(), median: median(turns) }
+    }
+}
+
+/// A call by a peer.
+fn peer(name: &str, input: &str) -> Option<Taken> {
     let output = Command::new("node")
         .current_dir(folder().join("peers"))
         // isolated-vm cannot load into a Node.js that started from a snapshot.
@@ -197,7 +210,9 @@ fn peer(name: &str, input: &str) -> Option<f64> {
         eprintln!("{name} failed: {}", String::from_utf8_lossy(&output.stderr));
         return None;
     }
-    serde_json::from_slice::<serde_json::Value>(&output.stdout).ok()?[name]["ns_per_call"].as_f64()
+    let printed = serde_json::from_slice::<serde_json::Value>(&output.stdout).ok()?;
+    let nanoseconds = |figure: &str| printed[name][figure].as_u64().map(Duration::from_nanos);
+    Some(Taken { fastest: nanoseconds("fastest_ns_per_call")?, median: nanoseconds("median_ns_per_call")? })
 }
 
 /// The program's own.
@@ -231,40 +246,40 @@ async fn main() -> Result<()> {
     if !has_peers {
         eprintln!("the peers are not installed: run `npm install` in benches/peers");
     }
-    // Nanoseconds, by the name of what a peer did.
     let mut of_peers = PEERS.map(|name| (name, Vec::new()));
     for _ in 0..ROUNDS {
         for _ in 0..TURNS {
             fresh.push(bench.fresh(&validate, &order, TURN).await?);
             reused.push(bench.reused(&validate, &order, TURN).await?);
             through_host.push(bench.through_host(&validate, &order, TURN).await?);
+            fib27.push(bench.fresh(&fib, "27", TURN).await?);
         }
-        fib27.push(bench.fresh(&fib, "27", TURN).await?);
         for (name, turns) in of_peers.iter_mut().filter(|_| has_peers) {
             turns.extend(peer(name, &order));
         }
     }
-    let [fresh, through_host, reused, fib27] = [fresh, through_host, reused, fib27].map(median);
-    let of_peers: BTreeMap<&str, f64> = of_peers
+    let [fresh, through_host, reused, fib27] = [fresh, through_host, reused, fib27].map(Taken::of);
+    let of_peers: BTreeMap<&str, Taken> = of_peers
         .into_iter()
         .filter(|(_, turns)| !turns.is_empty())
-        .map(|(name, turns)| (name, median(turns)))
+        .map(|(name, turns)| {
+            let median = median(turns.iter().map(|turn| turn.median).collect());
+            (name, Taken { median, ..Taken::of(turns.iter().map(|turn| turn.fastest).collect()) })
+        })
         .collect();
     let two = bench.parallel(&validate, &order, 2).await?;
     let many = bench.parallel(&validate, &order, 64).await?;
 
-    println!("order validation                          per call");
-    println!("  airlock, fresh sandbox per call     {:9.1} µs", us(fresh));
-    println!(
-        "  the same through the host           {:9.1} µs   ({two:.0} calls/s by 2 tasks, {many:.0} by 64)",
-        us(through_host)
-    );
-    println!("  airlock, reused instance            {:9.1} µs", us(reused));
-
-    for (name, nanoseconds) in &of_peers {
-        println!("  {name:<35} {:9.1} µs", nanoseconds / 1e3);
+    println!("µs a call                               fastest     median");
+    let line = |name: &str, taken: Taken| println!("  {name:34} {:10.1} {:10.1}", us(taken.fastest), us(taken.median));
+    line("airlock, fresh sandbox per call", fresh);
+    line("airlock, the same through the host", through_host);
+    line("airlock, reused instance", reused);
+    line("airlock, fib(27)", fib27);
+    for (name, taken) in &of_peers {
+        line(name, *taken);
     }
-    println!("  fib(27), airlock                    {:9.1} ms", ms(fib27));
+    println!("calls a second through the host: {two:.0} by 2 tasks, {many:.0} by 64");
 
     // Loading and compiling.
     let engine = bench.host.engine();
@@ -308,15 +323,16 @@ async fn main() -> Result<()> {
     println!("  resident memory, of {count} each      {:9.1} KiB", each as f64 / 1024.0);
 
     println!("\nratios");
-    println!("  fresh / reused instance                   {}", bar(us(fresh) / us(reused), 2.5, true));
+    let ratio = |one: Taken, other: Taken| one.fastest.as_secs_f64() / other.fastest.as_secs_f64();
+    println!("  fresh / reused instance                   {}", bar(ratio(fresh, reused), 2.5, true));
     if let Some(context) = of_peers.get("quickjs_new_context") {
-        println!("  quickjs-emscripten new context / fresh    {}", bar(context / 1e3 / us(fresh), 5.0, false));
+        println!("  quickjs-emscripten new context / fresh    {}", bar(ratio(*context, fresh), 5.0, false));
     }
     if let Some(isolate) = of_peers.get("isolated_vm_new_isolate") {
-        println!("  isolated-vm new isolate / fresh           {}", bar(isolate / 1e3 / us(fresh), 40.0, false));
+        println!("  isolated-vm new isolate / fresh           {}", bar(ratio(*isolate, fresh), 40.0, false));
     }
     if let Some(fib) = of_peers.get("quickjs_fib27") {
-        println!("  fib(27) / quickjs-emscripten              {}", bar(ms(fib27) / (fib / 1e6), 1.3, true));
+        println!("  fib(27) / quickjs-emscripten              {}", bar(ratio(fib27, *fib), 1.3, true));
     }
     println!("  resident memory of a script, KiB          {}", bar(each as f64 / 1024.0, 350.0, true));
     println!("  load of a cached script, ms               {}", bar(ms(loading), 0.5, true));
