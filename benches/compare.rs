@@ -195,13 +195,14 @@ impl Taken {
     }
 }
 
-/// A call by a peer.
-fn peer(name: &str, input: &str) -> Option<Taken> {
+/// How long a call by a peer takes, in each of its turns.
+fn peer(name: &str, input: &str) -> Option<Vec<Duration>> {
     let output = Command::new("node")
         .current_dir(folder().join("peers"))
         // isolated-vm cannot load into a Node.js that started from a snapshot.
         .arg("--no-node-snapshot")
-        .args(["peers.mjs", "--only", name, "--seconds", PEERS_TURN, "--entry", "validateOrder"])
+        .args(["peers.mjs", "--only", name, "--entry", "validateOrder"])
+        .args(["--seconds", PEERS_TURN, "--turn", &TURN.as_secs_f64().to_string()])
         .args(["--input", input, "--script"])
         .arg(folder().join("validate-order.js"))
         .output()
@@ -211,8 +212,7 @@ fn peer(name: &str, input: &str) -> Option<Taken> {
         return None;
     }
     let printed = serde_json::from_slice::<serde_json::Value>(&output.stdout).ok()?;
-    let nanoseconds = |figure: &str| printed[name][figure].as_u64().map(Duration::from_nanos);
-    Some(Taken { fastest: nanoseconds("fastest_ns_per_call")?, median: nanoseconds("median_ns_per_call")? })
+    printed[name]["ns_per_call"].as_array()?.iter().map(|turn| turn.as_u64().map(Duration::from_nanos)).collect()
 }
 
 /// The program's own.
@@ -255,17 +255,14 @@ async fn main() -> Result<()> {
             fib27.push(bench.fresh(&fib, "27", TURN).await?);
         }
         for (name, turns) in of_peers.iter_mut().filter(|_| has_peers) {
-            turns.extend(peer(name, &order));
+            turns.extend(peer(name, &order).unwrap_or_default());
         }
     }
     let [fresh, through_host, reused, fib27] = [fresh, through_host, reused, fib27].map(Taken::of);
     let of_peers: BTreeMap<&str, Taken> = of_peers
         .into_iter()
         .filter(|(_, turns)| !turns.is_empty())
-        .map(|(name, turns)| {
-            let median = median(turns.iter().map(|turn| turn.median).collect());
-            (name, Taken { median, ..Taken::of(turns.iter().map(|turn| turn.fastest).collect()) })
-        })
+        .map(|(name, turns)| (name, Taken::of(turns)))
         .collect();
     let two = bench.parallel(&validate, &order, 2).await?;
     let many = bench.parallel(&validate, &order, 64).await?;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use airlock::capabilities::db::postgres::token::{Key, Keys};
+use airlock::capabilities::db::postgres::token::Keys;
 use airlock::capabilities::db::postgres::{Access, Table, protect};
 use airlock::capabilities::grant::Operator;
 use airlock::host::{self, Host, Run};
@@ -107,22 +107,22 @@ async fn by_scripts(host: &Arc<Host>, look_up: &str, count: u64, time: Duration)
     Ok(done as f64 / began.elapsed().as_secs_f64())
 }
 
-/// The same look-ups by sqlx alone: with a plain WHERE as the tables' owner, or under
-/// the policy as the tenants' role.
-async fn by_sqlx(url: &str, is_bound: bool, count: u64) -> Result<f64> {
+/// The same look-ups by sqlx alone: with a plain WHERE as the tables' owner, or with
+/// keys under the policy, as the tenants' role.
+async fn by_sqlx(url: &str, keys: Option<&Keys>, count: u64) -> Result<f64> {
     let done = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let mut tasks = Vec::new();
     for _ in 0..count {
-        let (url, done, stop) = (url.to_owned(), done.clone(), stop.clone());
+        let (url, keys, done, stop) = (url.to_owned(), keys.cloned(), done.clone(), stop.clone());
         tasks.push(tokio::spawn(async move {
             let mut connection = PgConnection::connect(&url).await?;
-            if is_bound {
-                enter(&mut connection).await?;
+            if let Some(keys) = &keys {
+                enter(&mut connection, keys).await?;
             }
             while !stop.load(Ordering::Relaxed) {
                 for id in 1..=EACH as i32 {
-                    let look_up = if is_bound {
+                    let look_up = if keys.is_some() {
                         sqlx::query("SELECT * FROM clients WHERE id = $1 LIMIT 1").bind(id)
                     } else {
                         sqlx::query("SELECT * FROM clients WHERE tenant_id = $1 AND id = $2 LIMIT 1")
@@ -150,10 +150,9 @@ async fn by_sqlx(url: &str, is_bound: bool, count: u64) -> Result<f64> {
 }
 
 /// Has a connection of the tenants' role serve a tenant.
-async fn enter(connection: &mut PgConnection) -> Result<()> {
+async fn enter(connection: &mut PgConnection, keys: &Keys) -> Result<()> {
     let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await?;
     let expires = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 3600;
-    let keys = Keys::new(Key::new("k1", &[7; 32]).into_iter().collect());
     let token = keys.sign("t3", pid, expires).ok_or("no key")?;
     sqlx::raw_sql(AssertSqlSafe(format!("SELECT airlock.enter('{token}')"))).execute(connection).await?;
     Ok(())
@@ -227,8 +226,8 @@ async fn main() -> Result<()> {
     for (index, count) in TASKS.into_iter().enumerate() {
         on_sqlite[index] = by_scripts(&sqlite, FIND_ONE, count, TIME).await?;
         on_postgres[index] = by_scripts(&shared, FIND_ONE, count, TIME).await?;
-        bare[index] = by_sqlx(admin.as_str(), false, count).await?;
-        bare_bound[index] = by_sqlx(&database.url, true, count).await?;
+        bare[index] = by_sqlx(admin.as_str(), None, count).await?;
+        bare_bound[index] = by_sqlx(&database.url, Some(&database.protection.keys), count).await?;
         ratios.push(on_postgres[index] / bare[index]);
     }
     for (name, [one, many]) in [
@@ -244,7 +243,7 @@ async fn main() -> Result<()> {
     // tenants' role, and by scripts.
     let mut plain = PgConnection::connect(&database.url).await?;
     let mut bound = PgConnection::connect(&database.url).await?;
-    enter(&mut bound).await?;
+    enter(&mut bound, &database.protection.keys).await?;
     let one = compare(
         Asked { connection: &mut plain, sql: "SELECT * FROM everyones WHERE tenant_id = 't3' AND id = 77" },
         Asked { connection: &mut bound, sql: "SELECT * FROM clients WHERE id = 77" },

@@ -1,6 +1,6 @@
 // The sandboxes that npm ships, on the work of Airlock's own benchmark:
 //
-//   node peers.mjs --script FILE --input JSON|@FILE [--entry NAME] [--seconds 2] [--only NAME]
+//   node peers.mjs --script FILE --input JSON|@FILE [--entry NAME] [--seconds 2] [--turn 0.2] [--only NAME]
 //
 // A call makes what its name says, loads the script, calls the entry with the
 // input, takes the result as JSON and disposes of what it made. Host functions
@@ -24,6 +24,7 @@ const { values: options } = parseArgs({
     input: { type: "string" },
     entry: { type: "string", default: "validateOrder" },
     seconds: { type: "string", default: "2" },
+    turn: { type: "string", default: "0.2" },
     only: { type: "string" },
   },
 });
@@ -52,7 +53,7 @@ const PRELUDE = `
 const FIBONACCI = `function fib(n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); } fib(27);`;
 
 if (!options.script || !options.input) {
-  console.error("usage: node peers.mjs --script FILE --input JSON|@FILE [--entry NAME] [--seconds 2] [--only NAME]");
+  console.error("usage: node peers.mjs --script FILE --input JSON|@FILE [--entry NAME] [--seconds 2] [--turn 0.2] [--only NAME]");
   process.exit(2);
 }
 if (!/^[A-Za-z_$][\w$]*$/.test(options.entry)) {
@@ -179,10 +180,8 @@ function isolated() {
   return { newIsolate, load, compile, inNewContext, inNewIsolate };
 }
 
-// Calls for the given time, after a fifth of it to warm up, in turns as short as
-// Airlock's own. The fastest is the one that the machine disturbed least.
-const TURN = 2e8;
-
+// Calls for the given time, after a fifth of it to warm up: how long a call takes in
+// each of its turns.
 function time(call, wanted) {
   const run = (nanoseconds) => {
     const start = process.hrtime.bigint();
@@ -194,15 +193,11 @@ function time(call, wanted) {
       calls += 1;
       elapsed = Number(process.hrtime.bigint() - start);
     } while (elapsed < nanoseconds);
-    return elapsed / calls;
+    return Math.round(elapsed / calls);
   };
-  const nanoseconds = Number(options.seconds) * 1e9;
-  run(nanoseconds / 5);
-  const turns = [];
-  for (let left = nanoseconds; left > 0; left -= TURN) turns.push(run(Math.min(left, TURN)));
-  turns.sort((one, other) => one - other);
-  const [fastest, median] = [turns[0], turns[turns.length >> 1]].map(Math.round);
-  return { fastest_ns_per_call: fastest, median_ns_per_call: median };
+  const [seconds, turn] = [Number(options.seconds), Number(options.turn)];
+  run(seconds * 2e8);
+  return { ns_per_call: Array.from({ length: Math.ceil(seconds / turn) }, () => run(turn * 1e9)) };
 }
 
 // The resident memory that each more costs, once the first exists.
@@ -319,6 +314,7 @@ for (const name of Object.keys(MEASUREMENTS)) {
     "--input", options.input,
     "--entry", options.entry,
     "--seconds", options.seconds,
+    "--turn", options.turn,
     "--only", name,
   ];
   try {

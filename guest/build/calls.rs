@@ -160,9 +160,10 @@ struct Direct {
     next: usize,
 }
 
-/// Calls the function that a pointer points to. The pointer is in a local, and the
-/// arguments are in locals one after the other. The answer is left on the stack.
-fn branch(sink: &mut InstructionSink<'_>, ty: &FuncType, calls: &Calls, arguments: u32, pointer: u32) {
+/// Calls the function that a pointer points to. The arguments are in locals one after
+/// the other, from this one on, and then the pointer. The answer is left on the stack.
+fn branch(sink: &mut InstructionSink<'_>, ty: &FuncType, calls: &Calls, arguments: u32) {
+    let pointer = arguments + ty.params().len() as u32;
     let first = calls.targets.keys().next().copied().unwrap_or_default();
     let last = calls.targets.keys().next_back().copied().unwrap_or_default();
     let count = calls.targets.len() as u32;
@@ -183,8 +184,8 @@ fn branch(sink: &mut InstructionSink<'_>, ty: &FuncType, calls: &Calls, argument
     sink.local_get(pointer).i32_const(first as i32).i32_sub();
     sink.br_table(targets, count).end();
     for (position, function) in calls.targets.values().enumerate() {
-        for argument in 0..ty.params().len() as u32 {
-            sink.local_get(arguments + argument);
+        for argument in arguments..pointer {
+            sink.local_get(argument);
         }
         sink.call(*function).br(count - position as u32).end();
     }
@@ -228,6 +229,7 @@ impl Reencode for Direct {
         Ok(())
     }
 
+    /// The section stays, empty: the engine's own element goes there (engine.rs).
     fn parse_element(
         &mut self,
         _: &mut ElementSection,
@@ -245,9 +247,8 @@ impl Reencode for Direct {
         reencode::utils::parse_code_section(self, code, section)?;
         for ty in &self.shared {
             let mut function = Function::new([]);
-            let pointer = ty.params().len() as u32;
             let mut sink = function.instructions();
-            branch(&mut sink, ty, &self.calls[ty], 0, pointer);
+            branch(&mut sink, ty, &self.calls[ty], 0);
             sink.end();
             code.function(&function);
         }
@@ -296,11 +297,10 @@ impl Reencode for Direct {
                 continue;
             }
             let arguments = kept[ty];
-            let pointer = arguments + ty.params().len() as u32;
-            for local in (arguments..=pointer).rev() {
-                sink.local_set(local);
+            for local in (0..=ty.params().len() as u32).rev() {
+                sink.local_set(arguments + local);
             }
-            branch(&mut sink, ty, calls, arguments, pointer);
+            branch(&mut sink, ty, calls, arguments);
         }
         code.function(&function);
         Ok(())
